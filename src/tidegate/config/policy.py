@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers and choices that decisions use. Seconds, unless a name says otherwise."""
+
+import enum
+
+import msgspec
+
+from tidegate.core.backoff import BackoffPolicy
+
+
+class PeerAlivePolicy(enum.StrEnum):
+    """What to do with a volume without quorum whose peer lives but is not connected (contract.md safety 1)."""
+
+    WAIT = "wait"
+    """Keep it waiting, with a finding that names the link and the command. The default: speed never beats data."""
+    USE = "use"
+    """Treat it, after the peer wait, as if the peer were gone. For people who know that it cannot have newer data."""
+
+
+class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How findings are made of facts."""
+
+    peer_wait: float = 30.0
+    """How long after a device came up its absent peer is waited for, where DRBD has no quorum (contract.md safety 1)."""
+    peer_alive: PeerAlivePolicy = PeerAlivePolicy.WAIT
+    standalone_grace: float = 15.0
+    """StandAlone shorter than this is the normal way up (contract.md safety 1)."""
+    stale_after: float = 30.0
+    """A fact older than this is not believed: its subject is ``unknown``."""
+    wait_grace: float = 300.0
+    """ENOENT and ENODATA on a device mean "wait" for this long after the boot or the satellite's last connect."""
+
+
+class RecoveryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How recovery acts."""
+
+    enabled: bool = True
+    parallel_starts: int = 4
+    """At most so many instances are being started at once."""
+    backoff: BackoffPolicy = BackoffPolicy()
+    instance_attempts: int = 5
+    """Failures of an instance's own (not of the infrastructure) after which it is given up, with a finding."""
+    start_incus_after: float = 60.0
+    """Seconds after boot from which on incusd is started if something is wanted and nothing else started it."""

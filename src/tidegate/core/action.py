@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be done, and what came of it. Nothing here can discard or diverge data (contract.md, safety)."""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+from tidegate.core import ids
+from tidegate.core.ids import InstanceId, PoolName, Subject, UnitName
+
+
+class ValidatePool(msgspec.Struct, frozen=True, kw_only=True, tag="validate-pool"):
+    """Have Incus mount a pool again that it marked Unavailable (``recover/validate``; contract.md safety 2)."""
+
+    id: str
+    cause: str
+    pool: PoolName
+
+    @property
+    def subject(self) -> Subject:
+        """What is acted on."""
+        return ids.pool(self.pool)
+
+
+class StartInstance(msgspec.Struct, frozen=True, kw_only=True, tag="start-instance"):
+    """Start an instance that should run and does not, as Incus would."""
+
+    id: str
+    cause: str
+    instance: InstanceId
+    stateful: bool = False
+    last_used_at: float | None = None
+    """As seen when this was decided: if it has changed, somebody else started it meanwhile, and this is void."""
+
+    @property
+    def subject(self) -> Subject:
+        """What is acted on."""
+        return ids.instance(self.instance)
+
+
+class StartUnit(msgspec.Struct, frozen=True, kw_only=True, tag="start-unit"):
+    """Start a unit that should be running in this boot and was never started (facts/incus.md U2-U5)."""
+
+    id: str
+    cause: str
+    unit: UnitName
+
+    @property
+    def subject(self) -> Subject:
+        """What is acted on."""
+        return ids.INCUS
+
+
+class AcknowledgeWarning(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledge-warning"):
+    """Acknowledge Incus's warning about an instance that runs now; never delete it (contract.md safety 10)."""
+
+    id: str
+    cause: str
+    uuid: str
+    instance: InstanceId
+
+    @property
+    def subject(self) -> Subject:
+        """What is acted on."""
+        return ids.instance(self.instance)
+
+
+Action: TypeAlias = ValidatePool | StartInstance | StartUnit | AcknowledgeWarning
+
+
+class OutcomeKind(enum.StrEnum):
+    """What came of an action."""
+
+    DONE = "done"
+    """The postcondition was seen."""
+    VOID = "void"
+    """A precondition, read again at the last moment, no longer held; nothing was done."""
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    """Sent, and the answer was lost: the world decides what is true."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of ``action``: when (seconds since boot), with a stable code and a sentence."""
+
+    action: Action
+    kind: OutcomeKind
+    code: str
+    text: str
+    started_at: float
+    ended_at: float

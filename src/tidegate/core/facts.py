@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be observed, as plain values: one Struct per kind of thing, in the words of the system it comes from.
+
+Probes make these of what clients read; nobody else does. A value says only what was seen, never what it is worth.
+Absent is None, never a guess. Unknown words of the peers (a connection status we never heard of) are kept as text.
+"""
+
+import enum
+
+import msgspec
+
+from tidegate.core.ids import (
+    InstanceId,
+    NodeName,
+    PoolName,
+    ResourceName,
+    StoragePoolName,
+    UnitName,
+    VolumeId,
+)
+
+
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """This machine, as far as Incus's LINSTOR driver and DRBD depend on it (facts/incus.md §2.3)."""
+
+    drbd_module: str | None
+    """Version of the loaded DRBD module, None while it is not loaded."""
+    satellite_present: bool
+    """``/usr/share/linstor-server/bin/Satellite`` exists: the driver refuses to load without it."""
+    satellite_listens: bool | None = None
+    """The satellite's port is open on this host; None when it could not be looked up."""
+
+
+class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit, as systemd's manager shows it."""
+
+    name: UnitName
+    load_state: str
+    active_state: str
+    sub_state: str
+    result: str = "success"
+    restarts: int = 0
+    active_since: float | None = None
+    """Seconds since boot at which it last became active; None when it is not active."""
+
+    @property
+    def is_installed(self) -> bool:
+        """True when systemd found a unit file."""
+        return self.load_state not in {"not-found", "error", "bad-setting", "masked"}
+
+
+class ControllerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The LINSTOR controller that answered."""
+
+    url: str
+    version: str
+    rest_api_version: str
+    latency: float
+    """Seconds from question to answer."""
+
+
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A node in the controller's eyes. ``connection_status`` is text: ONLINE, OFFLINE, CONNECTED, … or unknown to us."""
+
+    name: NodeName
+    connection_status: str
+    flags: tuple[str, ...] = ()
+    resource_layers: tuple[str, ...] = ()
+    storage_providers: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    satellite_port: int | None = None
+
+
+class StoragePoolFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A storage pool of LINSTOR on one node."""
+
+    name: StoragePoolName
+    node: NodeName
+    provider: str
+    free_kib: int | None
+    total_kib: int | None
+    reports: tuple[str, ...] = ()
+
+
+class DefinitionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource definition with what Incus wrote on it (facts/incus.md L21)."""
+
+    name: ResourceName
+    resource_group: str
+    aux_name: str | None = None
+    aux_type: str | None = None
+    aux_content: str | None = None
+    quorum: str | None = None
+    """``DrbdOptions/Resource/quorum`` as set on the definition: off, majority, …; None when unset."""
+    flags: tuple[str, ...] = ()
+
+
+class PlacedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume of a resource placed on a node, in the controller's memory."""
+
+    number: int
+    device_path: str | None
+    """May be stale (a satellite that rebooted) or null though usable (a controller that restarted)."""
+    minor: int | None = None
+    backing_device: str | None = None
+
+
+class PlacementFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource placed on one node, from ``/v1/resource-definitions/{rd}/resources`` (asks no satellite)."""
+
+    resource: ResourceName
+    node: NodeName
+    flags: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    """Kinds of layer from the top, for example ("DRBD", "STORAGE")."""
+    storage_pool: StoragePoolName | None = None
+    state_reported: bool = False
+    """``state`` is present: the satellite has reported this resource since it connected (facts/linstor.md 0.10)."""
+    in_use: bool | None = None
+    promotion_score: int | None = None
+    may_promote: bool | None = None
+    connections: tuple[tuple[NodeName, str], ...] = ()
+    """(peer, message) as the satellite reported it: Connected, Connecting, StandAlone, …"""
+    skip_disk: bool = False
+    volumes: tuple[PlacedVolume, ...] = ()
+
+    @property
+    def is_diskless(self) -> bool:
+        """True for a placement without a disk of its own (client or tie-breaker), by LINSTOR's will."""
+        return "DISKLESS" in self.flags
+
+    @property
+    def has_drbd(self) -> bool:
+        """True when DRBD is among the layers."""
+        return "DRBD" in self.layers
+
+
+class DrbdPeerDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer's half of one volume."""
+
+    number: int
+    disk: str
+    replication: str
+    client: bool | None = None
+    done_percent: float | None = None
+
+
+class DrbdConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection of a DRBD resource to one peer."""
+
+    peer: NodeName
+    state: str
+    role: str
+    since: float
+    """Seconds since boot at which ``state`` was first seen as it is."""
+    devices: tuple[DrbdPeerDevice, ...] = ()
+
+
+class DrbdDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """The local half of one volume."""
+
+    number: int
+    minor: int
+    disk: str
+    client: bool | None
+    quorum: bool
+    since: float
+    """Seconds since boot at which the device was first seen in this boot."""
+
+
+class DrbdResource(msgspec.Struct, frozen=True, kw_only=True):
+    """A DRBD resource of this node, from the kernel."""
+
+    name: ResourceName
+    role: str
+    suspended: str
+    """``no``, or a comma list of user, no-data, fencing, quorum."""
+    may_promote: bool | None
+    promotion_score: int | None
+    quorum_policy: str | None = None
+    """The option ``quorum`` in force: off, majority, …; None when it could not be read."""
+    devices: tuple[DrbdDevice, ...] = ()
+    connections: tuple[DrbdConnection, ...] = ()
+
+
+class OpenResult(enum.StrEnum):
+    """What opening a device for reading gave."""
+
+    OPENED = "opened"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    NOT_TRIED = "not-tried"
+
+
+class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A device file, looked at by opening it for reading in a helper process."""
+
+    path: str
+    exists: bool
+    is_device: bool = False
+    rdev: tuple[int, int] | None = None
+    opened: OpenResult = OpenResult.NOT_TRIED
+    errno: str | None = None
+    """Name of the error that stat or open gave, for example ENODATA."""
+    content: str | None = None
+    """What the first blocks hold: ext4, xfs, gpt, …; "zero" when nothing is there; None when not read or not known."""
+    size: int | None = None
+    """Bytes."""
+    backing_file: str | None = None
+    """For a loop device, the file behind it."""
+
+
+class IncusPhase(enum.StrEnum):
+    """How far incusd has come (facts/incus.md R6, R12)."""
+
+    STOPPED = "stopped"
+    """systemd says that the daemon does not run; nobody may connect, its socket would start it."""
+    STARTING = "starting"
+    """It runs, and its API does not answer yet: pools, patches, networks are being done."""
+    AUTOSTART = "autostart"
+    """The API answers reads; Incus's own first pass of starting instances goes on."""
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+class IncusFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The Incus daemon of this node. Fields after ``phase`` are None until its API has answered once."""
+
+    phase: IncusPhase
+    version: str | None = None
+    pid: int | None = None
+    server_name: str | None = None
+    clustered: bool | None = None
+    member_status: str | None = None
+    """Of this cluster member: Online, Evacuated, …; None on a standalone server."""
+    config: dict[str, str] = {}
+    """Server keys that matter to us (``storage.*``, ``core.https_address``); certificates and keys left out."""
+
+
+class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A storage pool of Incus, with the status of this member."""
+
+    name: PoolName
+    driver: str
+    status: str | None
+    """Created, Unavailable, …; None when the pool could not be loaded (then ``error`` says why)."""
+    error: str | None = None
+    resource_group: str | None = None
+    volume_prefix: str = "incus-volume-"
+
+
+class NeededVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that an instance needs to start, in Incus's words (facts/incus.md L22-L28)."""
+
+    pool: PoolName
+    type: str
+    """containers, virtual-machines or custom."""
+    name: str
+    """The volume's name as LINSTOR's ``Aux/Incus/name`` holds it behind the prefix."""
+    required: bool = True
+
+
+class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance as Incus shows it."""
+
+    id: InstanceId
+    kind: str
+    """container or virtual-machine."""
+    status: str
+    location: str
+    autostart: str | None
+    """``boot.autostart`` from the expanded configuration: true, false, last-state; None when unset."""
+    last_power: str | None
+    """``volatile.last_state.power``: RUNNING or STOPPED."""
+    priority: int | None = None
+    delay: int | None = None
+    """Seconds."""
+    stateful_action: bool = False
+    """``boot.host_shutdown_action`` is stateful-stop: Incus starts it from its saved state."""
+    created_at: float | None = None
+    """Seconds since the epoch."""
+    last_used_at: float | None = None
+    """Seconds since the epoch at which it was last started; None when never."""
+    needs: tuple[NeededVolume, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """True for Running, Frozen and Ready (facts/incus.md R42)."""
+        return self.status in {"Running", "Frozen", "Ready"}
+
+    @property
+    def should_start(self) -> bool:
+        """True when Incus would start it at boot (facts/incus.md A1)."""
+        if self.autostart == "true":
+            return True
+        return self.autostart in {None, "", "last-state"} and self.last_power == "RUNNING"
+
+
+class WarningFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A warning of Incus that is not resolved."""
+
+    uuid: str
+    type: str
+    status: str
+    location: str
+    entity_url: str
+    message: str
+
+
+class NeededResource(msgspec.Struct, frozen=True, kw_only=True):
+    """A needed volume found in LINSTOR: its resource and the volume numbers that a start uses."""
+
+    needed: NeededVolume
+    volumes: tuple[VolumeId, ...]
