@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Expected trouble with an outside system, as a value with a stable code.
+
+Every client of this room raises one exception class, `ClientError`, and only that; what happened
+is in the `Trouble` it carries. Codes are `system.slug` ("controller.refused", "incus.timeout") and
+never change once released: probes turn them into findings, people search for them.
+"""
+
+from typing import Final
+
+import msgspec
+
+# Slugs that `clients.http` uses for every system. Clients add their own (linstor: see its package).
+REFUSED: Final = "refused"
+UNREACHABLE: Final = "unreachable"
+TIMEOUT_CONNECT: Final = "timeout-connect"
+TIMEOUT: Final = "timeout"
+TLS: Final = "tls"
+DISCONNECTED: Final = "disconnected"
+GARBAGE: Final = "garbage"
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong, where, and what to do about it.
+
+    `code` is stable ("controller.refused"); `text` says what and where (with the URL or path);
+    `hint` says what a person can do. Neither text nor hint ever holds a secret.
+    """
+
+    code: str
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.code})" + (f"; {self.hint}" if self.hint else "")
+
+
+class ClientError(Exception):
+    """A call to an outside system did not succeed; `trouble` says why.
+
+    The one exception of this room. `code` is a short cut to `trouble.code`.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(str(trouble))
+        self.trouble = trouble
+
+    @property
+    def code(self) -> str:
+        """The stable code, for example "controller.timeout"."""
+        return self.trouble.code
