@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One screen: how every layer is, which subject is not ok and what it waits for; worst first."""
+
+from collections.abc import Iterator
+
+from tidegate.core.finding import Finding, Grade, Report, SubjectState
+from tidegate.core.ids import SubjectKind
+from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.report.terminal import Style, Terminal, columns, duration, harmless
+
+_LAYERS = (
+    SubjectKind.HOST,
+    SubjectKind.CONTROLLER,
+    SubjectKind.SATELLITE,
+    SubjectKind.STORAGE_POOL,
+    SubjectKind.VOLUME,
+    SubjectKind.INCUS,
+    SubjectKind.POOL,
+    SubjectKind.INSTANCE,
+)
+MOST_SHOWN = 40
+"""More findings than this are counted, not shown: the first cause is among the first."""
+
+
+def render(report: Report, snapshot: Snapshot, terminal: Terminal, *, sentence: str = "") -> str:
+    """Return the status screen as text ending in a newline. ``sentence`` says what recovery does now."""
+    blocks = [
+        _head(report, snapshot, terminal),
+        "\n".join(_layers(report, terminal)),
+        "\n".join(_findings(report, terminal)),
+        _sources(snapshot, terminal),
+    ]
+    if sentence:
+        blocks.insert(2, terminal.wrap(sentence, indent=2))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(report: Report, snapshot: Snapshot, terminal: Terminal) -> str:
+    instances = [state for state in _of(report, SubjectKind.INSTANCE) if state.wanted]
+    running = sum(state.ready for state in instances)
+    known = (
+        f"{running} of {len(instances)} wanted instances run"
+        if instances
+        else "no wanted instance is known"
+    )
+    name = terminal.paint(harmless(report.node), Style.BOLD)
+    return f"{name}  {terminal.grade(report.grade)}  {known}, {duration(snapshot.at)} after boot"
+
+
+def _of(report: Report, kind: SubjectKind) -> list[SubjectState]:
+    return [state for state in report.subjects.values() if state.subject.kind is kind]
+
+
+def _layers(report: Report, terminal: Terminal) -> Iterator[str]:
+    rows = [row for kind in _LAYERS if (row := _layer(report, kind)) is not None]
+    label, grade, _ = columns([(name, str(worst), "") for name, worst, _ in rows]) or (0, 0, 0)
+    for name, worst, summary in rows:
+        text = terminal.wrap(summary, indent=label + grade + 6, first=0)
+        yield f"  {name:<{label}}  {terminal.grade(worst, width=grade)}  {text}"
+
+
+def _layer(report: Report, kind: SubjectKind) -> tuple[str, Grade, str] | None:
+    states = [state for state in _of(report, kind) if state.wanted]
+    if not states:
+        return None
+    worst = max(states, key=lambda state: state.grade.badness)
+    if kind.is_single:
+        return str(kind), worst.grade, worst.summary
+    ready = sum(state.ready for state in states)
+    verb = "run" if kind is SubjectKind.INSTANCE else "ready"
+    summary = f"{ready} of {len(states)} {verb}"
+    if ready < len(states):
+        first = next(state for state in states if not state.ready)
+        summary += f"; {_short(first)}"
+    return f"{kind}s", worst.grade, summary
+
+
+def _short(state: SubjectState) -> str:
+    return f"{state.subject.name} {state.summary}" if state.summary else state.subject.name
+
+
+def _findings(report: Report, terminal: Terminal) -> Iterator[str]:
+    shown = [finding for finding in report.findings if finding.grade is not Grade.OK]
+    if not shown:
+        return
+    yield terminal.heading("Findings, worst first")
+    for finding in shown[:MOST_SHOWN]:
+        yield from finding_lines(finding, report.at, terminal)
+    if len(shown) > MOST_SHOWN:
+        yield f"  … and {len(shown) - MOST_SHOWN} more: tidegate status --format json shows all"
+
+
+def finding_lines(finding: Finding, at: float, terminal: Terminal) -> Iterator[str]:
+    """Yield one finding as lines: what, about whom, the evidence with its age, and the remedy."""
+    since = f" for {duration(at - finding.since)}" if finding.since is not None else ""
+    head = f"  {terminal.grade(finding.grade, width=8)}  {finding.code}  {harmless(str(finding.subject))}"
+    yield head + terminal.paint(since, Style.DIM)
+    yield terminal.wrap(
+        f"seen: {finding.observed} (by {finding.source}, {duration(finding.age)} ago)", indent=12
+    )
+    yield terminal.wrap(f"expected: {finding.expected}", indent=12)
+    if finding.remedy:
+        yield terminal.wrap(f"→ {finding.remedy}", indent=14, first=12)
+
+
+def _sources(snapshot: Snapshot, terminal: Terminal) -> str:
+    parts = []
+    for source in Source:
+        state = snapshot.source(source)
+        text = f"{source} {state.liveness}"
+        if state.liveness in {Liveness.LOST, Liveness.STARTING}:
+            text += f" for {duration(snapshot.at - state.since)}"
+        elif state.liveness is Liveness.UP and state.answered_at is not None:
+            text += f" {duration(snapshot.at - state.answered_at)} ago"
+        parts.append(text)
+    return terminal.paint(
+        terminal.wrap("sources: " + ", ".join(parts), indent=11, first=2), Style.DIM
+    )
