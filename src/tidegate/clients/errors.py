@@ -8,7 +8,7 @@ never change once released: probes turn them into findings, people search for th
 
 from typing import Final
 
-import msgspec
+from tidegate.core.trouble import Trouble as Trouble
 
 # Slugs that `clients.http` uses for every system. Clients add their own (linstor: see its package).
 REFUSED: Final = "refused"
@@ -18,21 +18,6 @@ TIMEOUT: Final = "timeout"
 TLS: Final = "tls"
 DISCONNECTED: Final = "disconnected"
 GARBAGE: Final = "garbage"
-
-
-class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong, where, and what to do about it.
-
-    `code` is stable ("controller.refused"); `text` says what and where (with the URL or path);
-    `hint` says what a person can do. Neither text nor hint ever holds a secret.
-    """
-
-    code: str
-    text: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.text} ({self.code})" + (f"; {self.hint}" if self.hint else "")
 
 
 class ClientError(Exception):
