@@ -8,7 +8,19 @@ never change once released: probes turn them into findings, people search for th
 
 from typing import Final
 
-from tidegate.core.trouble import Trouble as Trouble
+from tidegate.core.trouble import Trouble
+
+__all__ = [
+    "DISCONNECTED",
+    "GARBAGE",
+    "REFUSED",
+    "TIMEOUT",
+    "TIMEOUT_CONNECT",
+    "TLS",
+    "UNREACHABLE",
+    "ClientError",
+    "Trouble",
+]
 
 # Slugs that `clients.http` uses for every system. Clients add their own (linstor: see its package).
 REFUSED: Final = "refused"
