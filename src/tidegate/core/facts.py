@@ -42,6 +42,9 @@ class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     active_since: float | None = None
     """Seconds since boot at which it last became active; None when it is not active."""
+    inactive_since: float | None = None
+    """Seconds since boot at which it last stopped being active; None when it never ran in this boot. Tells a unit that somebody
+    stopped from one that nothing ever started (facts/incus.md U4), without memory of ours."""
 
     @property
     def is_installed(self) -> bool:
@@ -305,6 +308,8 @@ class WarningFacts(msgspec.Struct, frozen=True, kw_only=True):
     location: str
     entity_url: str
     message: str
+    last_seen_at: float | None = None
+    """Seconds since the epoch at which it was last raised; later than an instance's last start when that start is what failed."""
 
 
 class NeededResource(msgspec.Struct, frozen=True, kw_only=True):
