@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report as plain values, ready to be written as JSON. Names and shapes here are an interface that scripts rely on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from tidegate.core.finding import Finding, Report
+from tidegate.core.finding import Finding, Report, SubjectState
 from tidegate.core.snapshot import Snapshot
 
 FORMAT = 1
@@ -42,3 +43,18 @@ def finding(found: Finding) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(found)
     plain["subject"] = str(found.subject)
     return plain
+
+
+def chain(report: Report, state: SubjectState, steps: Sequence[Finding]) -> dict[str, Any]:
+    """Return the chain of findings from ``state``'s subject down to its first cause."""
+    return {
+        "format": FORMAT,
+        "node": report.node,
+        "at": report.at,
+        "subject": str(state.subject),
+        "grade": state.grade,
+        "ready": state.ready,
+        "summary": state.summary,
+        "chain": [finding(step) for step in steps],
+        "first_cause": finding(steps[-1]) if steps else None,
+    }

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The socket that commands talk to: a line of JSON in, lines of JSON out, for root and the agent's own user only."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+LONGEST_REQUEST = 64 * 1024
+REQUEST_WITHIN = 5.0
+SEND_WITHIN = 10.0
+MOST_CLIENTS = 64
+_log = logging.getLogger("tidegate.control")
+
+
+class Answerer(Protocol):
+    """Who answers requests."""
+
+    def answer(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Yield the answers to ``request``; the last one carries ``exit``."""
+
+
+class SocketTaken(Exception):  # noqa: N818  a state of the host, told as such
+    """Another agent serves at this path."""
+
+
+class ControlSocket:
+    """Serves requests at ``path``. Its clients are told apart by the kernel (SO_PEERCRED), not by what they say."""
+
+    def __init__(
+        self, path: Path, answerer: Answerer, *, may_ask: Callable[[int], bool] | None = None
+    ) -> None:
+        self._path = path
+        self._answerer = answerer
+        self._may_ask = may_ask or (lambda uid: uid in {0, os.geteuid()})
+        self._clients = 0
+
+    async def serve(self, ready: asyncio.Event) -> None:
+        """Serve until cancelled; sets ``ready`` once commands can connect.
+
+        Raises:
+            SocketTaken: An agent answers there already.
+        """
+        self._make_way()
+        old_mask = os.umask(0o117)
+        try:
+            server = await asyncio.start_unix_server(
+                self._serve_client, path=str(self._path), limit=LONGEST_REQUEST
+            )
+        finally:
+            os.umask(old_mask)
+        async with server:
+            ready.set()
+            try:
+                await server.serve_forever()
+            finally:
+                self._path.unlink(missing_ok=True)
+
+    def _make_way(self) -> None:
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self._path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                self._path.unlink(missing_ok=True)  # left behind by an agent that died
+                return
+            except OSError as error:
+                raise SocketTaken(f"{self._path} is there and cannot be used: {error}") from error
+        raise SocketTaken(f"another agent serves at {self._path}; two at once would act twice")
+
+    async def _serve_client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._clients += 1
+        try:
+            await self._converse(reader, writer)
+        except (OSError, TimeoutError, ValueError) as error:
+            _log.debug("a client of the control socket was dropped: %s", error)
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._clients > MOST_CLIENTS:
+            await _send(
+                writer,
+                {"exit": 5, "text": "the agent has too many clients at the moment; try again\n"},
+            )
+            return
+        if not self._may_ask(_peer_uid(writer)):
+            await _send(
+                writer,
+                {"exit": 2, "text": "only root and the agent's own user may ask the agent\n"},
+            )
+            return
+        async with asyncio.timeout(REQUEST_WITHIN):
+            request = json.loads(await reader.readline())
+        if not isinstance(request, dict):
+            raise ValueError("a request is a JSON object")  # noqa: TRY004  told to the client as a value, not a type error
+        async for answer in self._answerer.answer(request):
+            await _send(writer, answer)
+
+
+async def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    writer.write(json.dumps(answer).encode() + b"\n")
+    async with asyncio.timeout(SEND_WITHIN):
+        await writer.drain()
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int:
+    connection = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One task per probe keeps the snapshot fresh; a hung source delays no other and is said to be lost."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tidegate.agent import needs, pace
+from tidegate.config.policy import HealthPolicy
+from tidegate.core.finding import Report
+from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply
+from tidegate.core.trouble import Trouble
+from tidegate.health import judge
+from tidegate.probes.base import Probe
+
+LOOK_LIMIT = 10.0
+"""Seconds after which a look is given up, whatever the probe's own deadlines do."""
+_log = logging.getLogger("tidegate.observer")
+
+
+class Observer:
+    """Holds the snapshot, has the probes look at their pace, and judges on demand."""
+
+    def __init__(
+        self,
+        *,
+        probes: Sequence[Probe],
+        snapshot: Snapshot,
+        policy: HealthPolicy,
+        intervals: pace.Pace,
+        boottime: Callable[[], float],
+    ) -> None:
+        self._probes = probes
+        self._policy = policy
+        self._intervals = intervals
+        self._boottime = boottime
+        self._wake = {probe.source: asyncio.Event() for probe in probes}
+        self._waiting_since: float | None = boottime()
+        self.snapshot = snapshot
+        self.report: Report | None = None
+        self.changed = asyncio.Event()
+        """Set whenever a look told something new; who waits on it clears it."""
+
+    async def run(self) -> None:
+        """Look, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for probe in self._probes:
+                group.create_task(self._watch(probe), name=f"watch-{probe.source}")
+
+    def wake(self, *sources: Source) -> None:
+        """Have ``sources`` (default: all) looked at now: something may have changed there."""
+        for source in sources or tuple(self._wake):
+            if (event := self._wake.get(source)) is not None:
+                event.set()
+
+    def judge(self) -> Report:
+        """Judge what is known at this moment."""
+        now = self._boottime()
+        self.snapshot = msgspec.structs.replace(self.snapshot, at=max(now, self.snapshot.at))
+        self.report = judge.judge(self.snapshot, self._policy)
+        if not pace.is_waiting(self.report):
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = now
+            self.wake()  # from the pace of rest to the pace of waiting, at once
+        return self.report
+
+    @property
+    def settled(self) -> bool:
+        """True once every source has been heard of, as up, starting, lost or off."""
+        return all(
+            self.snapshot.source(probe.source).liveness is not Liveness.NEW
+            for probe in self._probes
+        )
+
+    async def _watch(self, probe: Probe) -> None:
+        while True:
+            began = self._boottime()
+            self._take(await self._look(probe))
+            cost = self._boottime() - began
+            pause = pace.interval(
+                self._intervals,
+                probe.source,
+                self.report,
+                waiting_since=self._waiting_since,
+                cost=cost,
+            )
+            await self._pause(probe.source, pause)
+
+    async def _pause(self, source: Source, seconds: float) -> None:
+        event = self._wake[source]
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        event.clear()
+
+    async def _look(self, probe: Probe) -> Observation:
+        need = needs.of(self.snapshot, self.report)
+        try:
+            async with asyncio.timeout(LOOK_LIMIT):
+                return await probe.look(need)
+        except TimeoutError:
+            text = f"{probe.source} did not answer within {LOOK_LIMIT:.0f} s"
+            trouble = Trouble(
+                code="source.hung", text=text, hint="everything else is still observed"
+            )
+        except Exception as error:  # a fault of ours in one probe must not end the others
+            _log.exception("looking at %s failed: report this as a bug", probe.source)
+            trouble = Trouble(
+                code="source.bug",
+                text=f"looking at {probe.source} failed: {error!r}",
+                hint="report it",
+            )
+        return Observation(
+            source=probe.source, at=self._boottime(), liveness=Liveness.LOST, trouble=trouble
+        )
+
+    def _take(self, seen: Observation) -> None:
+        before = self.snapshot
+        self.snapshot = apply(before, seen)
+        if _tells_something_new(before, self.snapshot):
+            self.changed.set()
+
+
+def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:
+    """Return True when more than ages differ: a fact's ``since`` moves with its value only."""
+    return _essence(before) != _essence(after)
+
+
+def _essence(snapshot: Snapshot) -> tuple[object, ...]:
+    facts = [
+        getattr(snapshot, section)
+        for section in (
+            "host",
+            "units",
+            "controller",
+            "nodes",
+            "storage_pools",
+            "definitions",
+            "drbd",
+            "incus",
+            "pools",
+            "instances",
+            "warnings",
+        )
+    ]
+    return (
+        tuple(fact.since if fact is not None else None for fact in facts),
+        tuple((key, fact.since) for key, fact in snapshot.placements.items()),
+        tuple((key, fact.since) for key, fact in snapshot.devices.items()),
+        tuple((key, state.liveness, state.trouble) for key, state in snapshot.sources.items()),
+    )

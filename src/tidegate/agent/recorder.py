@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened, to journal and history. Writing may take as long as a disk likes: it is done off the loop, in order."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from tidegate.core.action import Outcome
+from tidegate.core.finding import Finding, Grade, Report
+from tidegate.history.store import History, HistoryEvent
+
+MOST_WAITING = 10_000
+"""Entries that may wait for the disk; with more, the newest are dropped and counted."""
+_log = logging.getLogger("tidegate")
+
+
+class Recorder:
+    """Remembers what it has told, so that each finding is told once when it comes and once when it goes."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._queue: asyncio.Queue[list[HistoryEvent] | Outcome] = asyncio.Queue(MOST_WAITING)
+        self._told: dict[tuple[str, str], Finding] = {}
+        self._sentence = ""
+        self.dropped = 0
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            entry = await self._queue.get()
+            if isinstance(entry, Outcome):
+                await asyncio.to_thread(self._history.add_outcome, entry)
+            else:
+                await asyncio.to_thread(self._history.add_events, entry)
+            self._queue.task_done()
+
+    async def finish(self, within: float) -> None:
+        """Give what still waits up to ``within`` seconds to be written, then close the file."""
+        try:
+            async with asyncio.timeout(within):
+                await self._queue.join()
+        except TimeoutError:
+            _log.warning("history: %d entries were not written before the end", self._queue.qsize())
+        self._history.close()
+
+    def report(self, report: Report, sentence: str) -> None:
+        """Tell what is new in ``report``, and ``sentence`` when it changed."""
+        events = list(self._changes(report))
+        if sentence != self._sentence:
+            self._sentence = sentence
+            events.append(
+                HistoryEvent(
+                    at=report.at, kind="sentence", code="agent.sentence", subject="", text=sentence
+                )
+            )
+            _log.info("%s", sentence, extra={"TIDEGATE_EVENT": "sentence"})
+        if events:
+            self._put(events)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Tell what came of an action."""
+        _log.info(
+            "%s: %s (%.2f s)",
+            outcome.action.subject,
+            outcome.text,
+            outcome.ended_at - outcome.started_at,
+            extra={
+                "TIDEGATE_EVENT": f"action-{outcome.kind}",
+                "TIDEGATE_CODE": outcome.code,
+                "TIDEGATE_SUBJECT": str(outcome.action.subject),
+                "TIDEGATE_CAUSE": outcome.action.cause,
+            },
+        )
+        self._put(outcome)
+
+    def _changes(self, report: Report) -> Iterator[HistoryEvent]:
+        now = {(f.code, str(f.subject)): f for f in report.findings if f.grade is not Grade.OK}
+        for key, finding in now.items():
+            if key not in self._told:
+                yield self._event(
+                    report.at,
+                    "finding",
+                    finding,
+                    logging.INFO if finding.waiting else logging.WARNING,
+                )
+        for key, finding in self._told.items():
+            if key not in now:
+                yield self._event(report.at, "cleared", finding, logging.INFO)
+        self._told = now
+
+    def _event(self, at: float, kind: str, finding: Finding, level: int) -> HistoryEvent:
+        subject = str(finding.subject)
+        text = finding.observed if kind == "finding" else f"over: {finding.observed}"
+        extra = {"TIDEGATE_EVENT": kind, "TIDEGATE_CODE": finding.code, "TIDEGATE_SUBJECT": subject}
+        _log.log(level, "%s: %s", subject, text, extra=extra)
+        return HistoryEvent(at=at, kind=kind, code=finding.code, subject=subject, text=text)
+
+    def _put(self, entry: list[HistoryEvent] | Outcome) -> None:
+        try:
+            self._queue.put_nowait(entry)
+        except asyncio.QueueFull:
+            self.dropped += 1

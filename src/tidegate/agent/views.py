@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers to commands, rendered where the findings are: the same for the agent's socket and for a command without agent."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from tidegate import __version__
+from tidegate.core.finding import Grade, Report
+from tidegate.core.ids import Subject
+from tidegate.core.snapshot import Snapshot
+from tidegate.gate import decide
+from tidegate.health import why
+from tidegate.report import chain, document, status
+from tidegate.report.terminal import Terminal
+
+HEARTBEAT = 5.0
+"""Seconds after which a waiting command is told something even if nothing changed, so that it knows we live."""
+EXIT_OF_GRADE = {Grade.OK: 0, Grade.FAILING: 1, Grade.DEGRADED: 4, Grade.UNKNOWN: 5}
+EXIT_USAGE = 2
+
+
+class Scene(Protocol):
+    """What views look at."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known."""
+
+    @property
+    def report(self) -> Report:
+        """What it is worth."""
+
+    @property
+    def sentence(self) -> str:
+        """What recovery does now, or why nothing."""
+
+    async def next_report(self) -> Report:
+        """Return the next report when it is there."""
+
+
+class Views:
+    """Answers requests about one scene. ``boottime`` gives seconds since boot."""
+
+    def __init__(self, scene: Scene, boottime: Callable[[], float]) -> None:
+        self._scene = scene
+        self._boottime = boottime
+
+    async def answer(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Yield the answers to ``request``; the last one carries ``exit``."""
+        terminal = Terminal(width=_int(request.get("width"), 100), color=bool(request.get("color")))
+        match request.get("op"):
+            case "ping":
+                yield {"exit": 0, "text": f"tidegate {__version__}\n"}
+            case "status":
+                yield self._status(request, terminal)
+            case "why":
+                yield self._why(request, terminal)
+            case "snapshot":
+                yield {"exit": 0, "text": msgspec.json.encode(self._scene.snapshot).decode() + "\n"}
+            case "wait":
+                async for answer in self._wait(request):
+                    yield answer
+            case other:
+                yield {
+                    "exit": EXIT_USAGE,
+                    "text": f"this agent ({__version__}) does not know how to answer {other!r}\n",
+                }
+
+    def _status(self, request: dict[str, Any], terminal: Terminal) -> dict[str, Any]:
+        scene = self._scene
+        if request.get("format") == "json":
+            text = _json(document.status(scene.report, scene.snapshot, sentence=scene.sentence))
+        else:
+            text = status.render(scene.report, scene.snapshot, terminal, sentence=scene.sentence)
+        return {"exit": EXIT_OF_GRADE[scene.report.grade], "text": text}
+
+    def _why(self, request: dict[str, Any], terminal: Terminal) -> dict[str, Any]:
+        report = self._scene.report
+        try:
+            subject = Subject.parse(str(request.get("subject", "")))
+        except ValueError as error:
+            return {"exit": EXIT_USAGE, "text": f"tidegate why: {error}\n"}
+        state = report.state(subject)
+        if state is None:
+            known = [text for text in report.subjects if text.startswith(subject.kind)]
+            listed = f"; known: {', '.join(known[:8])}" if known else ""
+            return {
+                "exit": EXIT_USAGE,
+                "text": f"tidegate why: nothing is known of {subject} on {report.node}{listed}\n",
+            }
+        steps = why.why(report, subject)
+        if request.get("format") == "json":
+            text = _json(document.chain(report, state, steps))
+        else:
+            text = chain.render(report, state, steps, terminal)
+        return {"exit": EXIT_OF_GRADE[state.grade], "text": text}
+
+    async def _wait(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            subjects = tuple(Subject.parse(str(text)) for text in request.get("subjects") or ())
+        except ValueError as error:
+            yield {"exit": EXIT_USAGE, "text": f"tidegate wait: {error}\n"}
+            return
+        limit = float(request.get("timeout", 300.0))
+        began = self._boottime()
+        report = self._scene.report
+        while True:
+            verdict = decide.decide(report, subjects, waited=self._boottime() - began, limit=limit)
+            if verdict.kind is not decide.VerdictKind.WAIT:
+                as_json = request.get("format") == "json"
+                text = _json(document.verdict(verdict)) if as_json else f"{verdict.sentence}\n"
+                yield {"exit": verdict.exit_code, "text": text}
+                return
+            yield {"progress": verdict.sentence}
+            left = max(0.0, limit - (self._boottime() - began))
+            report = await self._next_report(min(HEARTBEAT, left + 0.01))
+
+    async def _next_report(self, within: float) -> Report:
+        try:
+            async with asyncio.timeout(within):
+                return await self._scene.next_report()
+        except TimeoutError:
+            return self._scene.report
+
+
+def _json(value: Any) -> str:
+    return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _int(value: object, default: int) -> int:
+    return value if isinstance(value, int) and 20 <= value <= 1000 else default
