@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a probe is, what it is told to look at, and the limit that every look has."""
+
+import asyncio
+import enum
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tidegate.clients import errors
+from tidegate.core.ids import ResourceName
+from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.core.trouble import Trouble
+
+Clock = Callable[[], float]
+"""Seconds since boot, as :func:`tidegate.clients.clock.boottime` gives them."""
+
+LIMIT: Final = 10.0
+"""Seconds after which any look is given up, whatever the calls within it are allowed."""
+
+
+class Urgency(enum.StrEnum):
+    """How eagerly the caller waits."""
+
+    FAST = "fast"
+    """Something is waited for: what changes quickly is looked at."""
+    REST = "rest"
+    """All is well: what changes rarely is looked at too."""
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller wants looked at. A probe takes from it what concerns its source."""
+
+    resources: tuple[ResourceName, ...] = ()
+    """Wanted resources, whose placements are looked at."""
+    volumes: Mapping[str, str | None] = {}
+    """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
+    urgency: Urgency = Urgency.FAST
+    incus_runs: bool | None = None
+    """systemd says that ``incus.service`` is active or activating. None: it could not be asked."""
+
+
+class Probe(Protocol):
+    """One source, looked at again and again. Not re-entrant: a look ends before the next begins."""
+
+    @property
+    def source(self) -> Source:
+        """Which source this is."""
+        ...
+
+    async def look(self, need: Need) -> Observation:
+        """Say how things are now, within :data:`LIMIT`; trouble of the source is part of the answer."""
+        ...
+
+
+def silent(
+    source: Source, at: float, liveness: Liveness, trouble: Trouble | None = None
+) -> Observation:
+    """Return an observation without facts: the source is lost, starting or off."""
+    return Observation(source=source, at=at, liveness=liveness, trouble=trouble)
+
+
+async def bounded(
+    source: Source,
+    clock: Clock,
+    look: Coroutine[Any, Any, Observation],
+    *,
+    limit: float = LIMIT,
+) -> Observation:
+    """Await ``look`` for at most ``limit`` seconds; what goes wrong makes the source LOST, with the trouble."""
+    try:
+        async with asyncio.timeout(limit):
+            return await look
+    except errors.ClientError as error:
+        return silent(source, clock(), Liveness.LOST, error.trouble)
+    except TimeoutError:
+        trouble = Trouble(
+            code=f"{source}.timeout",
+            text=f"{source}: no complete answer within {limit:g} s",
+            hint="the service or this machine is very busy, or hangs",
+        )
+        return silent(source, clock(), Liveness.LOST, trouble)

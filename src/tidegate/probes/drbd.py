@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DRBD in this kernel, through ``drbdsetup``: local truth, true even with controller and satellite gone."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tidegate.clients import errors
+from tidegate.clients.drbd.client import DrbdClient
+from tidegate.core.facts import DrbdResource
+from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.probes import base, translate_drbd
+
+QUORUM_EVERY: Final = 5.0
+"""Seconds between two readings of the quorum rule, which costs a program run of its own and changes rarely."""
+
+
+class DrbdProbe:
+    """Asks ``client``; with None, DRBD is switched off by configuration."""
+
+    source = Source.DRBD
+
+    def __init__(self, client: DrbdClient | None, *, clock: base.Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._before: Mapping[str, DrbdResource] = {}
+        self._quorum: Mapping[str, str | None] = {}
+        self._quorum_at: float | None = None
+
+    async def look(self, need: base.Need) -> Observation:  # noqa: ARG002 - a probe's signature
+        """Say how every resource of this node is now.
+
+        Without module or tools nothing of DRBD can be up: that is an answer ("no resources"), with the trouble beside it.
+        """
+        if self._client is None:
+            return base.silent(self.source, self._clock(), Liveness.OFF)
+        return await base.bounded(self.source, self._clock, self._look(self._client))
+
+    async def _look(self, client: DrbdClient) -> Observation:
+        try:
+            told = await client.snapshot()
+        except errors.ClientError as error:
+            if error.code not in {"drbd.no-module", "drbd.no-tool"}:
+                raise
+            self._before = {}
+            nothing = {} if error.code == "drbd.no-module" else None
+            return Observation(
+                source=self.source,
+                at=self._clock(),
+                liveness=Liveness.OFF,
+                trouble=error.trouble,
+                drbd=nothing,
+            )
+        now = self._clock()
+        await self._read_quorum(client, told.resources.keys() - self._quorum.keys(), now)
+        self._before = translate_drbd.resources(
+            told.resources.values(), now=now, before=self._before, quorum=self._quorum
+        )
+        return Observation(source=self.source, at=now, drbd=self._before)
+
+    async def _read_quorum(self, client: DrbdClient, unknown: set[str], now: float) -> None:
+        """Read the rule again when it is old or a resource is new. Not having it is no reason to lose the rest."""
+        if not unknown and self._quorum_at is not None and now - self._quorum_at < QUORUM_EVERY:
+            return
+        try:
+            self._quorum = await client.quorum_policies()
+        except errors.ClientError:
+            self._quorum = {}
+        self._quorum_at = now

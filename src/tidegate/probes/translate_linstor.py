@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LINSTOR's words -> facts. Pure; tested on recordings of a real LINSTOR."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tidegate.clients.linstor import wire
+from tidegate.core.facts import (
+    ControllerFacts,
+    DefinitionFacts,
+    NodeFacts,
+    PlacedVolume,
+    PlacementFacts,
+    StoragePoolFacts,
+)
+from tidegate.core.ids import NodeName, ResourceName, StoragePoolName
+
+_QUORUM: Final = "DrbdOptions/Resource/quorum"
+_SKIP_DISK: Final = "DrbdOptions/SkipDisk"
+_POOL: Final = "StorPoolName"
+
+
+def controller(version: wire.Version, *, url: str, latency: float) -> ControllerFacts:
+    """Return the controller that answered at ``url`` after ``latency`` seconds."""
+    return ControllerFacts(
+        url=url,
+        version=version.version,
+        rest_api_version=version.rest_api_version,
+        latency=latency,
+    )
+
+
+def nodes(found: Iterable[wire.Node]) -> dict[str, NodeFacts]:
+    """Return all nodes by name."""
+    return {node.name: _node(node) for node in found}
+
+
+def storage_pools(found: Iterable[wire.StoragePool], node: NodeName) -> dict[str, StoragePoolFacts]:
+    """Return the storage pools of ``node`` by name. Capacities are KiB, None while its satellite is away."""
+    return {
+        pool.storage_pool_name: StoragePoolFacts(
+            name=StoragePoolName(pool.storage_pool_name),
+            node=node,
+            provider=pool.provider_kind,
+            free_kib=pool.free_capacity,
+            total_kib=pool.total_capacity,
+            reports=tuple(_report(report) for report in pool.reports),
+        )
+        for pool in found
+        if pool.node_name == node
+    }
+
+
+def definitions(found: Iterable[wire.ResourceDefinition]) -> dict[str, DefinitionFacts]:
+    """Return all resource definitions by name, with what Incus wrote on them (facts/incus.md L21)."""
+    return {
+        definition.name: DefinitionFacts(
+            name=ResourceName(definition.name),
+            resource_group=definition.resource_group_name,
+            aux_name=definition.props.get("Aux/Incus/name"),
+            aux_type=definition.props.get("Aux/Incus/type"),
+            aux_content=definition.props.get("Aux/Incus/content-type"),
+            quorum=definition.props.get(_QUORUM),
+            flags=definition.flags,
+        )
+        for definition in found
+    }
+
+
+def placements(found: Iterable[wire.Resource]) -> tuple[PlacementFacts, ...]:
+    """Return the placements of one resource, in order of node.
+
+    Works on the answers of ``…/resources`` (no ``volumes``, asks no satellite) and of ``view/resources`` alike: everything is
+    taken from the layers.
+    """
+    return tuple(sorted(map(_placement, found), key=lambda placement: placement.node))
+
+
+def _node(node: wire.Node) -> NodeFacts:
+    ports = [net.satellite_port for net in node.net_interfaces if net.satellite_port is not None]
+    active = [net.satellite_port for net in node.net_interfaces if net.is_active]
+    return NodeFacts(
+        name=NodeName(node.name),
+        connection_status=node.connection_status,
+        flags=node.flags,
+        resource_layers=node.resource_layers,
+        storage_providers=node.storage_providers,
+        addresses=tuple(net.address for net in node.net_interfaces if net.address),
+        satellite_port=next((port for port in [*active, *ports] if port is not None), None),
+    )
+
+
+def _report(report: wire.ApiCallRc) -> str:
+    return f"{report.message} ({report.cause})" if report.cause else report.message
+
+
+def _placement(resource: wire.Resource) -> PlacementFacts:
+    top = resource.layer_object or wire.Layer()
+    drbd = top.find_drbd()
+    pool = resource.props.get(_POOL) or next(
+        (volume.storage_pool_name for volume in resource.volumes if volume.storage_pool_name), None
+    )
+    inherited = resource.effective_props.get(_SKIP_DISK)
+    skip_disk = resource.props.get(_SKIP_DISK) or (inherited.value if inherited else "")
+    connections = drbd.connections if drbd else {}
+    return PlacementFacts(
+        resource=ResourceName(resource.name),
+        node=NodeName(resource.node_name),
+        flags=resource.flags,
+        layers=tuple(kind for kind in top.kinds() if kind),
+        storage_pool=StoragePoolName(pool) if pool else None,
+        state_reported=resource.state is not None,
+        in_use=resource.state.in_use if resource.state else None,
+        promotion_score=drbd.promotion_score if drbd else None,
+        may_promote=drbd.may_promote if drbd else None,
+        connections=tuple(
+            (NodeName(peer), connection.message) for peer, connection in sorted(connections.items())
+        ),
+        skip_disk=skip_disk.lower() == "true",
+        volumes=_volumes(top, drbd),
+    )
+
+
+def _volumes(top: wire.Layer, drbd: wire.DrbdLayer | None) -> tuple[PlacedVolume, ...]:
+    """Return the volumes as the top layer names their devices; that is what Incus is told to open."""
+    minors = {v.number: v for v in drbd.drbd_volumes} if drbd else {}
+    named = {volume.number: volume for volume in _layer_volumes(top)}
+    numbers = named or minors or {volume.number: volume for volume in _bottom(top)}
+    return tuple(
+        PlacedVolume(
+            number=number,
+            device_path=(named[number].device_path or None) if number in named else None,
+            minor=_minor(minors.get(number)),
+            backing_device=minors[number].backing_device if number in minors else None,
+        )
+        for number in sorted(numbers)
+    )
+
+
+def _layer_volumes(layer: wire.Layer) -> tuple[wire.LayerVolume, ...]:
+    if layer.drbd is not None:
+        return layer.drbd.drbd_volumes
+    if layer.luks is not None:
+        return layer.luks.luks_volumes
+    return layer.storage.storage_volumes if layer.storage is not None else ()
+
+
+def _bottom(layer: wire.Layer) -> tuple[wire.LayerVolume, ...]:
+    """Return the volumes of the lowest layer: they tell the numbers where the top is a layer whose form we do not know."""
+    return _bottom(layer.children[0]) if layer.children else _layer_volumes(layer)
+
+
+def _minor(volume: wire.LayerVolume | None) -> int | None:
+    if volume is None or volume.drbd_volume_definition is None:
+        return None
+    return volume.drbd_volume_definition.minor_number
