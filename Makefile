@@ -1,0 +1,45 @@
+# Two commands set up and go: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test quick lint lab lab-quick bench venv clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: .venv/.run ## see the race between boot and storage, without and with Tidegate (no root)
+	@$(BIN)/tidegate demo
+
+test: .venv/.develop ## all tests: linters, units, properties, simulator, real sockets
+	$(BIN)/python -m pytest -n 2
+
+quick: .venv/.develop ## the tests that take seconds
+	$(BIN)/python -m pytest -q tests/unit
+
+lint: .venv/.develop ## ruff, mypy, import-linter, codespell
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+lab: .venv/.develop ## root: real systemd, real Incus, scenarios without and with Tidegate
+	$(BIN)/python -m tests.lab run --check
+
+lab-quick: .venv/.develop ## root: the part of the lab that CI runs, 15 minutes at most
+	$(BIN)/python -m tests.lab quick --check
+
+bench: .venv/.develop ## figures: start of the command, status, decode and judge
+	$(BIN)/python -m benchmarks
+
+venv: .venv/.develop ## only make .venv
+
+.venv/.run: tools/make_venv.py requirements/run.lock requirements/build.lock
+	$(PYTHON) tools/make_venv.py run
+
+.venv/.develop: tools/make_venv.py requirements/develop.lock
+	$(PYTHON) tools/make_venv.py develop
+
+clean: ## remove what was made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
