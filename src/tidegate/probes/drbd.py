@@ -24,7 +24,8 @@ class DrbdProbe:
         self._clock = clock
         self._before: Mapping[str, DrbdResource] = {}
         self._quorum: Mapping[str, str | None] = {}
-        self._quorum_at: float | None = None
+        self._quorum_at = float("-inf")
+        self._quorum_asked: frozenset[str] = frozenset()
 
     async def look(self, need: base.Need) -> Observation:  # noqa: ARG002 - a probe's signature
         """Say how every resource of this node is now.
@@ -42,7 +43,7 @@ class DrbdProbe:
             if error.code not in {"drbd.no-module", "drbd.no-tool"}:
                 raise
             self._before = {}
-            nothing = {} if error.code == "drbd.no-module" else None
+            nothing: dict[str, DrbdResource] | None = {} if error.code == "drbd.no-module" else None
             return Observation(
                 source=self.source,
                 at=self._clock(),
@@ -51,18 +52,18 @@ class DrbdProbe:
                 drbd=nothing,
             )
         now = self._clock()
-        await self._read_quorum(client, told.resources.keys() - self._quorum.keys(), now)
+        await self._read_quorum(client, frozenset(told.resources), now)
         self._before = translate_drbd.resources(
             told.resources.values(), now=now, before=self._before, quorum=self._quorum
         )
         return Observation(source=self.source, at=now, drbd=self._before)
 
-    async def _read_quorum(self, client: DrbdClient, unknown: set[str], now: float) -> None:
+    async def _read_quorum(self, client: DrbdClient, names: frozenset[str], now: float) -> None:
         """Read the rule again when it is old or a resource is new. Not having it is no reason to lose the rest."""
-        if not unknown and self._quorum_at is not None and now - self._quorum_at < QUORUM_EVERY:
+        if names <= self._quorum_asked and now - self._quorum_at < QUORUM_EVERY:
             return
         try:
             self._quorum = await client.quorum_policies()
         except errors.ClientError:
             self._quorum = {}
-        self._quorum_at = now
+        self._quorum_at, self._quorum_asked = now, names

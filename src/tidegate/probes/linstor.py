@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The LINSTOR controller, by calls that ask no satellite: a hung satellite must not blind us (facts/linstor-observed.md D)."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+from tidegate.clients import errors
+from tidegate.clients.linstor.client import LinstorClient
+from tidegate.core.facts import DefinitionFacts, PlacementFacts, StoragePoolFacts
+from tidegate.core.ids import NodeName, ResourceName
+from tidegate.core.snapshot import Observation, Source
+from tidegate.core.trouble import Trouble
+from tidegate.probes import base, translate_linstor
+
+AT_ONCE: Final = 4
+"""Calls under way at the same time: a controller that just came up has better things to do."""
+PER_LOOK: Final = 40
+"""Placements read in one fast look; with more wanted than that, each look goes on where the last ended."""
+SELDOM: Final = 5.0
+"""Seconds between two readings of what changes rarely, while looks are fast."""
+
+_T = TypeVar("_T")
+
+
+class LinstorProbe:
+    """Asks ``client`` about ``node`` and the wanted resources; ``deadline`` is the limit of each call in seconds."""
+
+    source = Source.LINSTOR
+
+    def __init__(
+        self, client: LinstorClient, *, node: NodeName, clock: base.Clock, deadline: float = 5.0
+    ) -> None:
+        self._client = client
+        self._node = node
+        self._clock = clock
+        self._deadline = deadline
+        self._seldom_at = float("-inf")
+        self._next = 0
+
+    async def look(self, need: base.Need) -> Observation:
+        """Say what the controller says: itself, all nodes, placements wanted; storage pools and definitions now and then.
+
+        LOST when it does not answer. A single call that fails later takes nothing else along: that section is left as it was.
+        """
+        limit = 2.0 * self._deadline
+        return await base.bounded(self.source, self._clock, self._look(need), limit=limit)
+
+    async def _look(self, need: base.Need) -> Observation:
+        asked_at = self._clock()
+        version = await self._client.version(deadline=self._deadline)
+        now = self._clock()
+        nodes = await self._client.nodes(deadline=self._deadline)
+        # What is left of this look's time is theirs; whoever does not make it is read in the next.
+        calls = _Calls(limit=2.0 * self._deadline - (self._clock() - asked_at) - 0.5)
+        seldom = need.urgency is base.Urgency.REST or now - self._seldom_at >= SELDOM
+        async with asyncio.TaskGroup() as group:
+            pools = group.create_task(self._pools(calls)) if seldom else None
+            definitions = group.create_task(self._definitions(calls)) if seldom else None
+            placements = {
+                name: group.create_task(calls.ask(self._placements(name)))
+                for name in self._share(need.resources, need.urgency)
+            }
+        if seldom and not calls.troubles:
+            self._seldom_at = now
+        told = {name: task.result() for name, task in placements.items()}
+        return Observation(
+            source=self.source,
+            at=now,
+            trouble=calls.troubles[0] if calls.troubles else None,
+            controller=translate_linstor.controller(
+                version, url=self._client.active or "", latency=now - asked_at
+            ),
+            nodes=translate_linstor.nodes(nodes),
+            storage_pools=pools.result() if pools else None,
+            definitions=definitions.result() if definitions else None,
+            placements={name: placed for name, placed in told.items() if placed is not None},
+        )
+
+    async def _pools(self, calls: "_Calls") -> dict[str, StoragePoolFacts] | None:
+        call = self._client.storage_pools(nodes=[self._node], deadline=self._deadline)
+        told = await calls.ask(call)
+        return None if told is None else translate_linstor.storage_pools(told, self._node)
+
+    async def _definitions(self, calls: "_Calls") -> dict[str, DefinitionFacts] | None:
+        told = await calls.ask(self._client.resource_definitions(deadline=self._deadline))
+        return None if told is None else translate_linstor.definitions(told)
+
+    def _share(
+        self, resources: Sequence[ResourceName], urgency: base.Urgency
+    ) -> Sequence[ResourceName]:
+        """Return whose placements this look reads."""
+        count = len(resources)
+        if urgency is base.Urgency.REST or count <= PER_LOOK:
+            return resources
+        first = self._next % count
+        self._next = first + PER_LOOK
+        return [resources[(first + step) % count] for step in range(PER_LOOK)]
+
+    async def _placements(self, name: ResourceName) -> tuple[PlacementFacts, ...]:
+        """Return the placements of one resource; empty when it is gone."""
+        try:
+            told = await self._client.placements(name, deadline=self._deadline)
+        except errors.ClientError as error:
+            if error.code == "controller.not-found":
+                return ()
+            raise
+        return translate_linstor.placements(told)
+
+
+class _Calls:
+    """The calls of one look: some at once, one end for all, trouble kept as values."""
+
+    def __init__(self, *, limit: float) -> None:
+        self._limit = limit
+        self._end = asyncio.get_running_loop().time() + limit
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self.troubles: list[Trouble] = []
+
+    async def ask(self, call: Coroutine[Any, Any, _T]) -> _T | None:
+        """Await ``call`` when there is room; None, and a trouble more, when it fails or its time is over."""
+        try:
+            async with asyncio.timeout_at(self._end), self._gate:
+                return await call
+        except errors.ClientError as error:
+            self.troubles.append(error.trouble)
+        except TimeoutError:
+            self.troubles.append(
+                Trouble(
+                    code="controller.timeout",
+                    text=f"the controller did not answer everything within {self._limit:.1f} s",
+                    hint="it is very busy: look at its log and at its machine's load",
+                )
+            )
+        finally:
+            call.close()
+        return None
