@@ -9,8 +9,10 @@ HTTP status codes are no errors here: what a 404 means is the caller's knowledge
 
 import asyncio
 import errno
+import os
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Final, NoReturn
 
 import aiohttp
@@ -47,6 +49,31 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+def tcp_session(*, agent: str, connect_limit: float = CONNECT_LIMIT) -> aiohttp.ClientSession:
+    """A session for TCP peers; `agent` is its User-Agent. Close it when done.
+
+    A peer that vanishes without a word is noticed after `connect_limit` seconds without a TCP
+    acknowledgement, even on a connection that was kept open, and on an idle stream after about 15 s.
+    A peer that hangs but lives still acknowledges: that is what deadlines are for.
+    """
+
+    def make_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, proto, _, _ = info
+        made = socket.socket(family, kind, proto)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(connect_limit * 1000))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+        return made
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=32, socket_factory=make_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
 async def request(
     session: aiohttp.ClientSession,
     method: str,
@@ -59,13 +86,14 @@ async def request(
     connect_limit: float = CONNECT_LIMIT,
     body_limit: int = BODY_LIMIT,
     where: str = "",
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Make one call and return the whole answer, or raise `ClientError`.
 
     `url` is used as it is: quote it before. `deadline` is the limit of the whole call in seconds
     from now, the body included; `connect_limit` that of the connection alone. `system` starts the
-    code of an error; `where` replaces the URL in its text (for a unix socket). Codes (slugs):
-    refused, unreachable, timeout-connect, timeout, tls, disconnected, garbage.
+    code of an error; `where` replaces the URL in its text (for a unix socket); `tls` is for https.
+    Codes (slugs): refused, unreachable, timeout-connect, timeout, tls, disconnected, garbage.
     """
     place = where or url
     try:
@@ -78,6 +106,7 @@ async def request(
                 headers=headers,
                 allow_redirects=False,
                 timeout=timeouts(deadline, connect_limit),
+                ssl=tls or True,
             ) as response,
         ):
             body = await _read(response, body_limit)
@@ -86,6 +115,58 @@ async def request(
         raise  # our own mistake, not the peer's
     except (aiohttp.ClientError, OSError, _TooLongError) as error:
         _fail(error, system=system, where=place, deadline=deadline, connect_limit=connect_limit)
+
+
+async def open_stream(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    deadline: float,
+    system: str,
+    headers: Mapping[str, str] | None = None,
+    connect_limit: float = CONNECT_LIMIT,
+    tls: ssl.SSLContext | None = None,
+) -> aiohttp.ClientResponse:
+    """Start a GET whose body goes on for ever; returns when its headers are there (within `deadline`).
+
+    The caller closes the response. Raises `ClientError` as `request` does.
+    """
+    try:
+        async with asyncio.timeout(deadline):
+            return await session.get(
+                yarl.URL(url, encoded=True),
+                headers=headers,
+                allow_redirects=False,
+                timeout=timeouts(deadline, connect_limit),
+                ssl=tls or True,
+            )
+    except aiohttp.InvalidURL:
+        raise
+    except (aiohttp.ClientError, OSError) as error:
+        _fail(error, system=system, where=url, deadline=deadline, connect_limit=connect_limit)
+
+
+async def chunks(
+    response: aiohttp.ClientResponse, *, system: str, where: str
+) -> AsyncGenerator[bytes, None]:
+    """The body of a stream as it arrives; ends when the peer ends it, raises `ClientError` if it breaks."""
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        _fail(error, system=system, where=where, deadline=0, connect_limit=0)
+
+
+async def read(
+    response: aiohttp.ClientResponse, *, deadline: float, system: str, where: str
+) -> Answer:
+    """The rest of an opened stream that turned out to be an ordinary answer (an error, say)."""
+    try:
+        async with asyncio.timeout(deadline):
+            body = await _read(response, BODY_LIMIT)
+    except (aiohttp.ClientError, OSError, _TooLongError) as error:
+        _fail(error, system=system, where=where, deadline=deadline, connect_limit=deadline)
+    return Answer(status=response.status, headers=response.headers, body=body)
 
 
 def timeouts(deadline: float | None, connect_limit: float = CONNECT_LIMIT) -> aiohttp.ClientTimeout:
@@ -163,7 +244,7 @@ def _timeout_trouble(
             hint="the host is down, or a firewall drops the packets: check address and route",
         )
     if error.errno == errno.ETIMEDOUT:
-        return _connect_trouble(error, system, where)
+        return _broken_trouble(error, system, where)
     return errors.Trouble(
         code=f"{system}.{errors.TIMEOUT}",
         text=f"{where}: connected, but no complete answer within {deadline:g} s",
@@ -173,7 +254,7 @@ def _timeout_trouble(
 
 def _connect_trouble(error: OSError, system: str, where: str) -> errors.Trouble:
     """A connection that was not made: refused, no way there, not allowed, or black-holed."""
-    reason = error.strerror or str(error)
+    reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.ETIMEDOUT:
         return errors.Trouble(
             code=f"{system}.{errors.TIMEOUT_CONNECT}",
@@ -190,7 +271,7 @@ def _connect_trouble(error: OSError, system: str, where: str) -> errors.Trouble:
         return _broken_trouble(error, system, where)
     return errors.Trouble(
         code=f"{system}.{errors.REFUSED}",
-        text=f"{where}: connection refused ({reason})",
+        text=f"{where}: no connection ({reason})",
         hint="the host is up but nothing listens there: is the service running, is the port right?",
     )
 
@@ -208,6 +289,12 @@ def _broken_trouble(error: BaseException, system: str, where: str) -> errors.Tro
             code=f"{system}.{errors.GARBAGE}",
             text=f"{where}: what answers does not speak HTTP ({_one_line(error)})",
             hint="another service listens there, or the port wants https: check address and port",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+        return errors.Trouble(
+            code=f"{system}.{errors.DISCONNECTED}",
+            text=f"{where}: the host stopped answering in the middle (no TCP acknowledgement)",
+            hint="the host went down or its network is cut",
         )
     return errors.Trouble(
         code=f"{system}.{errors.DISCONNECTED}",
