@@ -69,15 +69,18 @@ class Layers(msgspec.Struct, frozen=True, kw_only=True):
     base: Path
     deps: Path
     dress: Path
-    source: Path
 
     def stock(self) -> tuple[Path, ...]:
         """A machine as Debian, Incus and LINBIT make it, topmost layer first."""
         return (self.dress, self.base)
 
     def with_tidegate(self) -> tuple[Path, ...]:
-        """The same with our package and its wheels laid down (not switched on)."""
-        return (self.source, self.deps, self.dress, self.base)
+        """The same with our package, as it is now in the work tree, and its wheels laid down (not switched on)."""
+        package = host.PROJECT / "src" / "tidegate"
+        key = key_of(str(self.base), package)
+        says = "Tidegate's layer"
+        source = cached("source", key, lambda at: _build_source(at, self.base), says=says)
+        return (source, self.deps, self.dress, self.base)
 
 
 def key_of(*parts: str | Path) -> str:
@@ -276,7 +279,7 @@ def _build_dress(layer: Path, base: Path) -> None:
 
 
 def layers() -> Layers:
-    """Make what is missing and return all layers. Raises LabError when the archive or the wheels cannot be had."""
+    """Make what is missing and return the layers that do not change with our code. Raises LabError when the archive or the wheels cannot be had."""
     mirror = host.debian_mirror()
     recipe = (SUITE, _FIRST, *_FROM_BACKPORTS, "2")
     base_key = key_of(*recipe)
@@ -286,6 +289,4 @@ def layers() -> Layers:
     deps = cached("deps", deps_key, lambda at: _build_deps(at, base), says="the wheels' layer")
     dress_key = key_of(base_key, *_MASKED, *sorted(_ENABLED), *_APPLETS, _INIT, _METADATA, HERE / "rootfs")
     dress = cached("dress", dress_key, lambda at: _build_dress(at, base), says="the settings' layer")
-    source_key = key_of(base_key, host.PROJECT / "src" / "tidegate")
-    source = cached("source", source_key, lambda at: _build_source(at, base), says="Tidegate's layer")
-    return Layers(base=base, deps=deps, dress=dress, source=source)
+    return Layers(base=base, deps=deps, dress=dress)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run scenarios: one boot after the other or two beside each other, watched from outside, as results that can be kept."""
+
+import shutil
+import time
+from concurrent import futures
+from pathlib import Path
+
+import msgspec
+from tidegate.sim.faults import FaultKind
+
+from tests.lab import golden, host, machine, observe, rig, scenarios, seed, variants
+
+POLL = 0.05
+PATIENCE = 75.0  # beyond Incus's 60 s retry: what has not started by then never will
+SETTLE = 3.0  # goes on watching: nothing may be started twice or die
+LIMIT = 330.0
+
+
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
+    """What one boot showed; all times are seconds after PID 1.
+
+    Attributes:
+        scenario: name in :data:`tests.lab.scenarios.SCENARIOS`.
+        variant: ``stock`` or ``agent``.
+        fault_end: when nothing was wrong any more.
+        first_pass: when Incus had done its own autostart; None: not before the end.
+        starts: each container's starts.
+        lost: containers that did not run at the end.
+        watched: how long it was watched.
+    """
+
+    scenario: str
+    variant: variants.Variant
+    fault_end: float
+    first_pass: float | None
+    starts: dict[str, list[float]]
+    lost: tuple[str, ...]
+    watched: float
+
+    @property
+    def from_when(self) -> float:
+        """The later of the fault's end and the end of Incus's first pass: nobody can start anything reliably before."""
+        return max(self.fault_end, self.first_pass or self.watched)
+
+    @property
+    def last(self) -> float | None:
+        """When the last container began to run; None when one is lost."""
+        if self.lost:
+            return None
+        return max(starts[0] for starts in self.starts.values())
+
+    @property
+    def after(self) -> float | None:
+        """Seconds from :attr:`from_when` to :attr:`last`; None when a container is lost."""
+        return None if self.last is None else self.last - self.from_when
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One boot to do. ``number`` tells repetitions apart."""
+
+    scenario: str
+    variant: variants.Variant
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """For directories and lines."""
+        return f"{self.scenario}-{self.variant}-{self.number}"
+
+
+class _Network:
+    """The black hole of a scenario: there from the start, gone at its end."""
+
+    def __init__(self, bench: rig.Rig, until: float) -> None:
+        self._bench = bench
+        self._until = until
+        self._on = until > 0
+        if self._on:
+            bench.black_hole(seed.ADDRESS, on=True)
+
+    def look(self, now: float) -> None:
+        if self._on and now >= self._until:
+            self._bench.black_hole(seed.ADDRESS, on=False)
+            self._on = False
+
+
+def _over(watch: observe.Watch, now: float, fault_end: float, complete: float | None) -> bool:
+    if complete is not None:
+        return now > max(complete, fault_end, watch.first_pass or now) + SETTLE
+    if watch.first_pass is not None:
+        return now > max(fault_end, watch.first_pass) + PATIENCE
+    return now > LIMIT
+
+
+def _observe(each: machine.Machine, net: _Network, fault_end: float) -> observe.Watch:
+    watch = observe.Watch(each, seed.INSTANCES)
+    complete: float | None = None
+    asked = 0.0
+    while True:
+        now = each.now()
+        net.look(now)
+        watch.look()
+        if not each.running:
+            raise host.LabError(f"machine {each.name} ended by itself at {now:.1f}")
+        complete = (complete or now) if watch.all_run else None
+        if watch.first_pass is None and now > max(fault_end, asked + 1):
+            watch.ask_first_pass()
+            asked = now
+        if _over(watch, now, fault_end, complete):
+            return watch
+        time.sleep(POLL)
+
+
+def _keep(bench: rig.Rig, each: machine.Machine, job: Job) -> None:
+    """Leave what helps to understand a run: journal as text, REST calls, the controller's words. Only the last of each name."""
+    place = host.lab_dir() / "last" / job.name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / "journal.txt").write_text(observe.journal(each.journal))
+    for name in ("calls.jsonl", "controller.log"):
+        if (bench.directory / name).exists():
+            shutil.copy(bench.directory / name, place / name)
+    shutil.copytree(each.journal, place / "journal")
+    state = bench.directory / "state" / "tidegate"
+    if any(state.iterdir()):
+        shutil.copytree(state, place / "tidegate")
+
+
+def boot(job: Job, layers: golden.Layers, start: Path) -> Boot:
+    """Do one boot from a copy of the seed ``start`` and say what it showed."""
+    what = scenarios.SCENARIOS[job.scenario]
+    with rig.rig(job.name) as bench:
+        seed.copy(start, bench.directory / "state")
+        each, master = variants.stand_up(bench, job.variant, layers)
+        module_at = what.until(FaultKind.MODULE_LATE)
+        each.write("/etc/default/linstor-satellite", f"LAB_MODULE_AT={module_at:.0f}\n")
+        with master:
+            net = _Network(bench, what.until(FaultKind.CONTROLLER_BLACK_HOLE))
+            each.start(bench.network)
+            master.booting(each, what.faults)
+            watch = _observe(each, net, what.fault_end)
+            watched = each.now()
+            each.kill()
+            _keep(bench, each, job)
+    return Boot(
+        scenario=job.scenario,
+        variant=job.variant,
+        fault_end=what.fault_end,
+        first_pass=watch.first_pass,
+        starts=watch.starts,
+        lost=tuple(name for name in seed.INSTANCES if not watch.running(name)),
+        watched=round(watched, 1),
+    )
+
+
+def boots(jobs: list[Job], *, beside: int) -> list[Boot]:
+    """Do ``jobs``, at most ``beside`` at a time, and return their boots in the same order. Tells each end in a line."""
+    layers = golden.layers()
+    starts = {variant: variants.state(variant, layers) for variant in {job.variant for job in jobs}}
+
+    def one(job: Job) -> Boot:
+        done = boot(job, layers, starts[job.variant])
+        last = f"last container at {done.last:.1f}" if done.last else f"lost {' '.join(done.lost)}"
+        print(f"lab: {job.name}: {last}", flush=True)
+        return done
+
+    with futures.ThreadPoolExecutor(beside) as pool:
+        return list(pool.map(one, jobs))
