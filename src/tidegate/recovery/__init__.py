@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do next, when, and how often: a pure function of what is known, run again at every change.
+
+================  ===========================================================================================
+``state``         what recovery remembers: actions in flight, budgets by cause, what was given up
+``desire``        who should run here and does not, in Incus's own order
+``causes``        what a failed start says about its cause: the infrastructure's or the instance's own
+``standing``      how each instance and pool stands: may it be acted on now, and if not, what it waits for
+``settle``        what an outcome changes in the state
+``step``          the door: ``step(state, event, snapshot, report, policy) -> Step``
+================  ===========================================================================================
+
+The world is the truth, the state only saves needless repetition: started from an empty state at any moment (a crash of ours)
+``step`` comes to the same end. Nothing here knows a clock: now is ``snapshot.at``.
+"""

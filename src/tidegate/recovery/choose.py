@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which actions to begin now, and why the others not yet: budgets, order, limits."""
+
+import enum
+
+import msgspec
+
+from tidegate.config.policy import RecoveryPolicy
+from tidegate.core import ids
+from tidegate.core.action import (
+    AcknowledgeWarning,
+    Action,
+    StartInstance,
+    StartUnit,
+    ValidatePool,
+)
+from tidegate.core.finding import Report
+from tidegate.core.ids import Subject
+from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.recovery import desire
+from tidegate.recovery.desire import Will
+from tidegate.recovery.settle import INCUS_UNIT, unit_key
+from tidegate.recovery.standing import Standing, Survey
+from tidegate.recovery.state import RecoveryState, pace_key, warning_key
+
+
+class Turn(enum.StrEnum):
+    """What becomes of one instance or pool in this step."""
+
+    NOTHING = "nothing"
+    """It runs, or nothing is wanted of it."""
+    ACTS = "acts"
+    """An action on it begins now."""
+    BUSY = "busy"
+    """An action on it goes on."""
+    WAITS = "waits"
+    """Something that it rests on cannot be used yet."""
+    PAUSES = "pauses"
+    """An attempt failed; the next one comes at ``again_at``."""
+    LOOKS = "looks"
+    """What is known of it is older than the last action on it."""
+    QUEUES = "queues"
+    """It could go, and others go first: the limit of parallel starts, priority, delay."""
+    GIVEN_UP = "given-up"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one instance or pool in this step, and why."""
+
+    standing: Standing
+    turn: Turn
+    again_at: float | None = None
+    """Seconds since boot from which on it may go, where only time holds it."""
+    text: str = ""
+    """The last error, where there is one to tell."""
+
+    @property
+    def subject(self) -> Subject:
+        """What this is about."""
+        return self.standing.subject
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The actions of one step, and a verdict for everything that something is wanted of."""
+
+    actions: tuple[Action, ...]
+    verdicts: tuple[Verdict, ...]
+    wake_at: float | None
+
+
+def choose(
+    state: RecoveryState,
+    survey: Survey,
+    snapshot: Snapshot,
+    report: Report,
+    policy: RecoveryPolicy,
+) -> Choice:
+    """Return what to do now. Nothing while recovery is switched off; only ``incus.service`` while Incus is closed."""
+    if not policy.enabled:
+        return Choice(actions=(), verdicts=(), wake_at=None)
+    actor = _Actor(state, snapshot, report, policy)
+    if survey.closed is not None:
+        return actor.unit()
+    pools = actor.pools(survey)
+    instances = actor.instances(survey)
+    actor.warnings(survey)
+    verdicts = (*pools, *instances)
+    moments = [verdict.again_at for verdict in verdicts if verdict.again_at is not None]
+    return Choice(
+        actions=tuple(actor.actions),
+        verdicts=verdicts,
+        wake_at=min([*moments, *actor.moments], default=None),
+    )
+
+
+class _Actor:
+    """Collects the actions of one step; lives no longer than that."""
+
+    def __init__(
+        self, state: RecoveryState, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
+    ) -> None:
+        self._state = state
+        self._snapshot = snapshot
+        self._report = report
+        self._policy = policy
+        self._now = snapshot.at
+        self.actions: list[Action] = []
+        self.moments: list[float] = []
+
+    def pools(self, survey: Survey) -> tuple[Verdict, ...]:
+        """Decide about every pool: mounted again one at a time (contract.md safety 2)."""
+        assert self._snapshot.pools is not None
+        going = any(isinstance(action, ValidatePool) for action in self._state.in_flight.values())
+        verdicts = []
+        for standing in survey.pools:
+            verdict = self._ripe(standing, self._snapshot.pools.at, keys=(str(standing.subject),))
+            if verdict.turn is Turn.ACTS and going:
+                verdict = msgspec.structs.replace(verdict, turn=Turn.QUEUES)
+            elif verdict.turn is Turn.ACTS and standing.pool is not None:
+                going = True
+                pool = standing.pool.name
+                self._begin(ValidatePool(**self._name(standing.subject), pool=pool))
+            verdicts.append(verdict)
+        return tuple(verdicts)
+
+    def instances(self, survey: Survey) -> tuple[Verdict, ...]:
+        """Decide about every instance, in Incus's order among those that can go (facts/incus.md A4, A5)."""
+        assert self._snapshot.instances is not None
+        flying = [a for a in self._state.in_flight.values() if isinstance(a, StartInstance)]
+        slots = self._policy.parallel_starts - len(flying)
+        known = self._snapshot.instances.value
+        in_turn = any(
+            (facts := known.get(str(a.instance))) is not None and desire.is_sequenced(facts)
+            for a in flying
+        )
+        verdicts = []
+        for standing in survey.instances:
+            facts = standing.instance
+            assert facts is not None
+            verdict = self._ripe(standing, self._snapshot.instances.at, keys=self._keys(standing))
+            sequenced = desire.is_sequenced(facts)
+            if verdict.turn is not Turn.ACTS:
+                pass
+            elif slots <= 0 or (sequenced and in_turn):
+                verdict = msgspec.structs.replace(verdict, turn=Turn.QUEUES)
+            elif sequenced and self._now < self._state.hold_until:
+                held = self._state.hold_until
+                verdict = msgspec.structs.replace(verdict, turn=Turn.QUEUES, again_at=held)
+            else:
+                slots -= 1
+                in_turn = in_turn or sequenced
+                self._begin(
+                    StartInstance(
+                        **self._name(standing.subject),
+                        instance=facts.id,
+                        stateful=facts.stateful_action,
+                        last_used_at=facts.last_used_at,
+                    )
+                )
+            verdicts.append(verdict)
+        return tuple(verdicts)
+
+    def warnings(self, survey: Survey) -> None:
+        """Acknowledge what Incus says of instances that run now; a start over its API does not (facts/incus.md A9)."""
+        known = self._snapshot.warnings
+        looked = self._snapshot.instances
+        if known is None or looked is None:
+            return
+        running = {
+            standing.subject: standing.instance
+            for standing in survey.instances
+            if standing.will is Will.RUNS
+        }
+        for warning in desire.autostart_warnings(self._snapshot):
+            about = desire.warning_about(warning)
+            if warning.status != "new" or about is None:
+                continue
+            subject = ids.instance(about)
+            taken = any(action.subject == subject for action in self.actions)
+            if subject not in running or self._state.busy(subject) or taken:
+                continue
+            key = warning_key(warning.uuid)
+            if not self._state.knows(key, known.at):
+                continue
+            budget = self._state.budget(key)
+            if budget.allows(self._now):
+                self._begin(
+                    AcknowledgeWarning(**self._name(subject), uuid=warning.uuid, instance=about)
+                )
+            else:
+                self.moments.append(budget.not_before)
+
+    def unit(self) -> Choice:
+        """Start ``incus.service`` where nothing else does and something is wanted (facts/incus.md U2-U5).
+
+        Only a unit that is inactive and never ran in this boot: one that somebody stopped stays stopped, and one that failed
+        was tried by systemd again and again, by its own policy, and needs a person. Storage need not be ready: an Incus that
+        runs is better than none (design.md, principle 2).
+        """
+        state = self._state
+        wanted = self._snapshot.wanted
+        due = None
+        systemd = self._snapshot.source(Source.SYSTEMD).liveness is Liveness.UP
+        if systemd and state.idle_since is not None and wanted is not None and wanted.instances:
+            due = max(
+                self._policy.start_incus_after,
+                state.idle_since + min(_IDLE, self._policy.start_incus_after),
+                state.budget(unit_key(INCUS_UNIT)).not_before,
+            )
+        if due is not None and due <= self._now and not state.busy(ids.INCUS):
+            looked = self._snapshot.units
+            if looked is not None and state.knows(str(ids.INCUS), looked.at):
+                self._begin(StartUnit(**self._name(ids.INCUS), unit=INCUS_UNIT))
+            due = None
+        return Choice(actions=tuple(self.actions), verdicts=(), wake_at=due)
+
+    def _ripe(self, standing: Standing, seen_at: float, *, keys: tuple[str, ...]) -> Verdict:
+        """Return the verdict before order and limits: ACTS where nothing but those could hold it."""
+        state = self._state
+        if state.busy(standing.subject):
+            return Verdict(standing=standing, turn=Turn.BUSY)
+        if standing.will is not Will.START:
+            return Verdict(standing=standing, turn=Turn.NOTHING)
+        name = standing.subject.name
+        if standing.instance is not None and (text := state.given_up.get(name)) is not None:
+            return Verdict(standing=standing, turn=Turn.GIVEN_UP, text=text)
+        if not standing.can:
+            return Verdict(standing=standing, turn=Turn.WAITS)
+        if not state.knows(str(standing.subject), seen_at):
+            return Verdict(standing=standing, turn=Turn.LOOKS)
+        again_at = max(state.budget(key).not_before for key in keys)
+        if again_at > self._now:
+            return Verdict(standing=standing, turn=Turn.PAUSES, again_at=again_at)
+        return Verdict(standing=standing, turn=Turn.ACTS)
+
+    def _keys(self, standing: Standing) -> tuple[str, ...]:
+        """Return every budget that must allow a start: its own, its pace, what it rests on, what was blamed last."""
+        assert standing.instance is not None
+        below = (str(state.subject) for state in self._report.chain(standing.subject))
+        blamed = self._state.blamed.get(standing.subject.name)
+        return (*below, pace_key(standing.instance.id), *((blamed,) if blamed else ()))
+
+    def _begin(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def _name(self, subject: Subject) -> dict[str, str]:
+        """Return id and cause of the next action: unique in this boot, even after a crash of ours, and repeatable."""
+        number = self._state.counter + len(self.actions) + 1
+        found = self._report.about(subject)
+        cause = f"{found[0].code} {subject}" if found else str(subject)
+        return {"id": f"{self._snapshot.boot_id[:8]}-{self._now:.3f}-{number}", "cause": cause}
+
+
+_IDLE = 10.0
+"""``incus.service`` is seen inactive at least this long (seconds), whatever the boot's age, before it is started: an agent that was
+itself started late shall not run into the work of ``incus-startup.service``."""

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One sentence per step: what it does, or why it does nothing."""
+
+from collections.abc import Iterable, Sequence
+
+from tidegate.config.policy import RecoveryPolicy
+from tidegate.core.action import AcknowledgeWarning, Action, StartInstance, StartUnit, ValidatePool
+from tidegate.core.finding import Report
+from tidegate.core.ids import Subject, SubjectKind
+from tidegate.recovery.choose import Choice, Turn, Verdict
+from tidegate.recovery.desire import Will
+from tidegate.recovery.standing import Survey
+from tidegate.recovery.state import RecoveryState
+
+_SHOWN = 3
+"""At most so many names are written out; a sentence must fit on a line."""
+
+
+def of(
+    state: RecoveryState,
+    survey: Survey,
+    choice: Choice,
+    report: Report,
+    policy: RecoveryPolicy,
+    *,
+    now: float,
+) -> str:
+    """Return the sentence of one step at ``now`` (seconds since boot)."""
+    if not policy.enabled:
+        return "does nothing: recovery is switched off"
+    deeds = [_deed(action) for action in choice.actions]
+    if survey.closed is not None:
+        return _join(deeds) if deeds else _closed(state, survey.closed, choice, now)
+    parts = [*deeds, *_going(state), *_reasons(choice.verdicts, report, now)]
+    if parts:
+        return _join(parts)
+    wanted = sum(
+        1
+        for standing in survey.instances
+        if standing.will is Will.RUNS
+        and standing.instance is not None
+        and standing.instance.should_start
+    )
+    if wanted == 0:
+        return "nothing to do: no instance is wanted here"
+    return f"nothing to do: all {wanted} wanted instances run" if wanted > 1 else _ONE
+
+
+_ONE = "nothing to do: the one wanted instance runs"
+
+
+def _deed(action: Action) -> str:
+    match action:
+        case ValidatePool():
+            return f"has Incus mount pool {action.pool} again"
+        case StartInstance():
+            return f"starts {action.instance}"
+        case StartUnit():
+            return f"starts {action.unit}: something is wanted here and nothing else started it"
+        case AcknowledgeWarning():
+            return f"acknowledges Incus's warning about {action.instance}, which runs"
+
+
+def _going(state: RecoveryState) -> list[str]:
+    """Return what began earlier and is not over."""
+    names = sorted(state.in_flight)
+    return [f"still busy with {_names(names)}"] if names else []
+
+
+def _closed(state: RecoveryState, reason: str, choice: Choice, now: float) -> str:
+    if going := _going(state):
+        return f"{going[0]}; {reason}"
+    if choice.wake_at is not None:
+        return (
+            f"waits: {reason}; starts it in {_seconds(choice.wake_at - now)} if nothing else does"
+        )
+    return f"waits: {reason}"
+
+
+def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[str]:
+    """Return why what is wanted does not happen now, what holds most of it first."""
+    waiting: dict[Subject, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.turn is Turn.WAITS:
+            waiting.setdefault(verdict.standing.waits_for[0], []).append(verdict)
+    groups = sorted(waiting.items(), key=lambda group: (-len(group[1]), group[0]))
+    parts = [_wait(subject, held, report) for subject, held in groups[:_SHOWN]]
+    if more := sum(len(held) for _, held in groups[_SHOWN:]):
+        parts.append(f"{more} more wait for other causes")
+    by_turn = {
+        turn: [verdict for verdict in verdicts if verdict.turn is turn]
+        for turn in (Turn.PAUSES, Turn.LOOKS, Turn.QUEUES, Turn.GIVEN_UP)
+    }
+    if paused := by_turn[Turn.PAUSES]:
+        soonest = min(verdict.again_at or now for verdict in paused)
+        parts.append(f"tries {_subjects(paused)} again in {_seconds(soonest - now)}")
+    if looks := by_turn[Turn.LOOKS]:
+        parts.append(f"looks at {_subjects(looks)} again first")
+    if queues := by_turn[Turn.QUEUES]:
+        parts.append(f"{_subjects(queues)} {_verb(queues, 'follow')} in turn")
+    if lost := by_turn[Turn.GIVEN_UP]:
+        parts.append(f"gave up on {_subjects(lost)}: {lost[0].text or 'it failed too often'}")
+    return parts
+
+
+def _wait(subject: Subject, held: Sequence[Verdict], report: Report) -> str:
+    state = report.state(subject)
+    why = f": {state.summary}" if state is not None and state.summary else ""
+    return f"{_subjects(held)} {_verb(held, 'wait')} for {subject}{why}"
+
+
+def _subjects(verdicts: Sequence[Verdict]) -> str:
+    instances = [v for v in verdicts if v.subject.kind is SubjectKind.INSTANCE]
+    if len(verdicts) > _SHOWN and len(instances) == len(verdicts):
+        return f"{len(verdicts)} instances"
+    return _names([str(verdict.subject) for verdict in verdicts])
+
+
+def _verb(held: Sequence[Verdict], verb: str) -> str:
+    return verb if len(held) > 1 else f"{verb}s"
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) <= _SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
+
+
+def _join(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def _seconds(duration: float) -> str:
+    return f"{max(0.0, duration):.1f} s"

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How everything stands: which instances and pools could be acted on now, and what the others wait for.
+
+Only facts and findings are looked at here, not budgets: those are :mod:`~tidegate.recovery.choose`'s matter.
+"""
+
+import msgspec
+
+from tidegate.core import ids
+from tidegate.core.facts import IncusPhase, InstanceFacts, PoolFacts
+from tidegate.core.finding import Report
+from tidegate.core.ids import Subject, SubjectKind
+from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.recovery import desire
+from tidegate.recovery.desire import Will
+from tidegate.recovery.state import RecoveryState
+
+UNAVAILABLE = "Unavailable"
+"""Status of a pool that Incus could not mount (facts/incus.md D54)."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How one instance or pool stands."""
+
+    subject: Subject
+    will: Will
+    """Of a pool: START when it should be mounted again, RUNS when it is mounted, ODD otherwise."""
+    waits_for: tuple[Subject, ...] = ()
+    """What it rests on and cannot be used now, the ground first. Filled only where ``will`` is START."""
+    instance: InstanceFacts | None = None
+    pool: PoolFacts | None = None
+
+    @property
+    def can(self) -> bool:
+        """True when it should be acted on and all it rests on can be used."""
+        return self.will is Will.START and not self.waits_for
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """All standings of one moment. ``closed`` says why nothing at all may be asked of Incus now; None when it may."""
+
+    closed: str | None
+    pools: tuple[Standing, ...] = ()
+    instances: tuple[Standing, ...] = ()
+    """In Incus's order of starting."""
+
+
+def survey(state: RecoveryState, snapshot: Snapshot, report: Report) -> Survey:
+    """Return how everything stands."""
+    pools = snapshot.pools.value if snapshot.pools is not None else {}
+    instances = snapshot.instances.value if snapshot.instances is not None else {}
+    return Survey(
+        closed=closed(snapshot, report),
+        pools=tuple(_pool(pools[name], snapshot, report) for name in sorted(pools)),
+        instances=tuple(
+            _instance(facts, state, snapshot, report)
+            for facts in sorted(instances.values(), key=desire.order)
+        ),
+    )
+
+
+def closed(snapshot: Snapshot, report: Report) -> str | None:
+    """Return why Incus may not be asked for anything now, or None.
+
+    Before ``/internal/ready`` is 200 Incus's own first pass goes on: starts would only block (facts/incus.md A25, R6), and a
+    pool must not be mounted behind its back (contract.md safety 2).
+    """
+    incus = snapshot.incus
+    if incus is None:
+        return "nothing was heard of incusd yet"
+    if (liveness := snapshot.source(Source.INCUS).liveness) is not Liveness.UP:
+        if incus.value.phase in _PHASES:
+            return _PHASES[incus.value.phase]
+        return f"incusd cannot be asked (source {liveness})"
+    if incus.value.phase is not IncusPhase.READY:
+        return _PHASES[incus.value.phase]
+    if not report.ready(ids.INCUS):
+        return "what is known of incusd is not to be believed now"
+    for section in (snapshot.instances, snapshot.pools):
+        # What was seen before the first pass ended shows instances stopped that run by now.
+        if section is None or section.at < incus.since:
+            return "incusd is ready; its instances and pools were not looked at since"
+    return None
+
+
+def unready(subject: Subject, report: Report) -> tuple[Subject, ...]:
+    """Return what ``subject`` rests on, directly or not, and cannot be used now; the ground first.
+
+    From a pool the way does not go down to LINSTOR's storage pools when an instance is asked about: they carry other
+    instances' volumes too, and the instance's own volumes name theirs. A subject that nobody judged is itself unready.
+    """
+    top = report.state(subject)
+    if top is None or not top.rests_on:
+        return (subject,)
+    missing: dict[Subject, None] = {}
+    seen = {subject}
+    queue = list(top.rests_on)
+    while queue:
+        below = queue.pop()
+        if below in seen:
+            continue
+        seen.add(below)
+        state = report.state(below)
+        if state is None or not state.ready:
+            missing[below] = None
+        for rest in state.rests_on if state is not None else ():
+            past_pool = below.kind is SubjectKind.POOL and rest.kind is SubjectKind.STORAGE_POOL
+            if not past_pool:
+                queue.append(rest)
+    return tuple(sorted(missing, key=lambda found: (found.kind.depth, found.name)))
+
+
+def _instance(
+    facts: InstanceFacts, state: RecoveryState, snapshot: Snapshot, report: Report
+) -> Standing:
+    subject = ids.instance(facts.id)
+    wish = desire.will(facts, snapshot, state)
+    waits_for = unready(subject, report) if wish is Will.START else ()
+    return Standing(subject=subject, will=wish, waits_for=waits_for, instance=facts)
+
+
+def _pool(facts: PoolFacts, snapshot: Snapshot, report: Report) -> Standing:
+    """Return how a pool stands: only LINSTOR's are ever mounted by us (facts/incus.md D65; contract.md safety 2)."""
+    subject = ids.pool(facts.name)
+    if facts.status == "Created":
+        return Standing(subject=subject, will=Will.RUNS, pool=facts)
+    if facts.status != UNAVAILABLE or facts.driver != "linstor":
+        return Standing(subject=subject, will=Will.ODD, pool=facts)
+    top = report.state(subject)
+    below = top.rests_on if top is not None else ()
+    waits_for = (subject,) if not below else _unready_below_pool(below, report)
+    if not waits_for:
+        volumes = _wanted_volumes(facts, snapshot, report)
+        if not any(report.ready(volume) for volume in volumes):
+            waits_for = volumes or (subject,)
+    return Standing(subject=subject, will=Will.START, waits_for=waits_for, pool=facts)
+
+
+def _unready_below_pool(below: tuple[Subject, ...], report: Report) -> tuple[Subject, ...]:
+    missing = {s for s in below if not report.ready(s)}
+    for subject in below:
+        missing |= {s.subject for s in report.chain(subject) if not s.ready}
+    return tuple(sorted(missing, key=lambda found: (found.kind.depth, found.name)))
+
+
+def _wanted_volumes(facts: PoolFacts, snapshot: Snapshot, report: Report) -> tuple[Subject, ...]:
+    """Return the wanted volumes that lie in the pool: as the kept map says, or as LINSTOR's resource group shows."""
+    kept = snapshot.wanted.volumes if snapshot.wanted is not None else ()
+    mapped = {str(volume.id) for volume in kept if volume.pool == facts.name}
+    definitions = snapshot.definitions.value if snapshot.definitions is not None else {}
+    found = []
+    for state in report.subjects.values():
+        if state.subject.kind is not SubjectKind.VOLUME or not state.wanted:
+            continue
+        definition = definitions.get(ids.VolumeId.parse(state.subject.name).resource)
+        grouped = definition is not None and definition.resource_group == facts.resource_group
+        if state.subject.name in mapped or grouped:
+            found.append(state.subject)
+    return tuple(sorted(found))
+
+
+_PHASES = {
+    IncusPhase.STOPPED: "incusd does not run",
+    IncusPhase.STARTING: "incusd is starting and does not answer yet",
+    IncusPhase.AUTOSTART: "incusd's own first pass of starting instances goes on",
+    IncusPhase.STOPPING: "incusd is stopping",
+}
