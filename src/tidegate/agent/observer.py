@@ -30,8 +30,10 @@ class Observer:
         snapshot: Snapshot,
         policy: HealthPolicy,
         intervals: pace.Pace,
+        incus_unit: str,
         boottime: Callable[[], float],
     ) -> None:
+        self._incus_unit = incus_unit
         self._probes = probes
         self._policy = policy
         self._intervals = intervals
@@ -99,7 +101,8 @@ class Observer:
         event.clear()
 
     async def _look(self, probe: Probe) -> Observation:
-        need = needs.of(self.snapshot, self.report)
+        urgent = self._waiting_since is not None
+        need = needs.of(self.snapshot, self.report, incus_unit=self._incus_unit, urgent=urgent)
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)
