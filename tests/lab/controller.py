@@ -12,12 +12,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
-from tidegate.sim import faults as sim_faults
-
 from tests.lab import host, machine, rig
+
+from tidegate.sim import faults as sim_faults
 
 PORT = 3370
 URL = f"http://{machine.CONTROLLER_ADDRESS}:{PORT}"
@@ -48,7 +48,7 @@ class Controller:
         (bench.beside / "cgroup.procs").write_text(str(self._process.pid))
         self._answer("listening", timeout=30)
 
-    def __enter__(self) -> "Controller":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-
 from tests.lab import host, kernel
 
 HERE = Path(__file__).parent
@@ -45,7 +44,20 @@ _ENABLED = {
     "multi-user.target.wants/linstor-satellite.service": "/etc/systemd/system",
 }
 _APPLETS = (
-    *("sh", "ls", "cat", "echo", "sleep", "ps", "mount", "umount", "ip", "hostname", "date", "sync"),
+    *(
+        "sh",
+        "ls",
+        "cat",
+        "echo",
+        "sleep",
+        "ps",
+        "mount",
+        "umount",
+        "ip",
+        "hostname",
+        "date",
+        "sync",
+    ),
     *("grep", "kill", "touch", "mkdir", "rm", "df"),
 )
 _INIT = """#!/bin/sh
@@ -246,7 +258,19 @@ def _write_image(busybox: Path, target: Path) -> None:
     with tarfile.open(target, "w:gz") as archive:
         _add(archive, "metadata.yaml", _METADATA.format(architecture=architecture).encode(), 0o644)
         _add(archive, "rootfs", None, 0o755)
-        for name in ("bin", "sbin", "etc", "proc", "sys", "dev", "tmp", "run", "root", "var", "var/log"):
+        for name in (
+            "bin",
+            "sbin",
+            "etc",
+            "proc",
+            "sys",
+            "dev",
+            "tmp",
+            "run",
+            "root",
+            "var",
+            "var/log",
+        ):
             _add(archive, f"rootfs/{name}", None, 0o755)
         _add(archive, "rootfs/bin/busybox", busybox.read_bytes(), 0o755)
         for name in _APPLETS:
@@ -283,10 +307,16 @@ def layers() -> Layers:
     mirror = host.debian_mirror()
     recipe = (SUITE, _FIRST, *_FROM_BACKPORTS, "2")
     base_key = key_of(*recipe)
-    base = cached("base", base_key, _build_base, says=f"the root file system from {mirror} (about a minute)")
+    base = cached(
+        "base", base_key, _build_base, says=f"the root file system from {mirror} (about a minute)"
+    )
     wheels = host.PROJECT / "requirements" / "run.lock"
     deps_key = key_of(base_key, PYTHON, wheels)
     deps = cached("deps", deps_key, lambda at: _build_deps(at, base), says="the wheels' layer")
-    dress_key = key_of(base_key, *_MASKED, *sorted(_ENABLED), *_APPLETS, _INIT, _METADATA, HERE / "rootfs")
-    dress = cached("dress", dress_key, lambda at: _build_dress(at, base), says="the settings' layer")
+    dress_key = key_of(
+        base_key, *_MASKED, *sorted(_ENABLED), *_APPLETS, _INIT, _METADATA, HERE / "rootfs"
+    )
+    dress = cached(
+        "dress", dress_key, lambda at: _build_dress(at, base), says="the settings' layer"
+    )
     return Layers(base=base, deps=deps, dress=dress)

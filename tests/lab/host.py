@@ -160,11 +160,10 @@ def keyring() -> Path:
 
 
 def _deb822_mirrors(text: str) -> list[tuple[str, str]]:
-    found = []
+    found: list[tuple[str, str]] = []
     for stanza in re.split(r"\n\s*\n", text):
         fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.+)$", stanza, re.MULTILINE))
-        for uri in fields.get("URIs", "").split():
-            found.append((uri, fields.get("Suites", "")))
+        found += [(uri, fields.get("Suites", "")) for uri in fields.get("URIs", "").split()]
     return found
 
 
@@ -184,7 +183,9 @@ def debian_mirror() -> str:
         for uri, have in suites_of.items():
             if wanted <= have:
                 return uri
-    raise LabError(f"no Debian mirror for {release} in /etc/apt/sources.list*: the lab takes its mirror from there")
+    raise LabError(
+        f"no Debian mirror for {release} in /etc/apt/sources.list*: the lab takes its mirror from there"
+    )
 
 
 def apt_acquire_settings() -> str:

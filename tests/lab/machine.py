@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-
 from tests.lab import host
 
 CONTROLLER_ADDRESS = "10.99.0.1"
 _PATH = "/usr/libexec/incus:/usr/sbin:/usr/bin:/sbin:/bin"
-_NETWORK = "[Match]\nName=eth0\n[Network]\nAddress={address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+_NETWORK = (
+    "[Match]\nName=eth0\n[Network]\nAddress={address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+)
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):

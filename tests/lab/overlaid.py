@@ -6,6 +6,7 @@ In mount namespaces of its own, which end with it; ``LAYER.work`` stays for the 
 
 import os
 import sys
+from pathlib import Path
 
 from tests.lab import kernel
 
@@ -15,10 +16,9 @@ def main(base: str, layer: str, command: list[str]) -> None:
     kernel.unshare(kernel.NEWNS)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     work = f"{layer}.work"
-    os.mkdir(work)
     root = f"{work}/root"
     for name in ("root", "work"):
-        os.mkdir(f"{work}/{name}")
+        Path(work, name).mkdir(parents=True)
     options = f"lowerdir={base},upperdir={layer},workdir={work}/work"
     kernel.mount("overlay", root, "overlay", 0, options)
     kernel.mount("proc", f"{root}/proc", "proc")

@@ -2,14 +2,14 @@
 """Run scenarios: one boot after the other or two beside each other, watched from outside, as results that can be kept."""
 
 import shutil
-import time
+import threading
 from concurrent import futures
 from pathlib import Path
 
 import msgspec
-from tidegate.sim.faults import FaultKind
-
 from tests.lab import golden, host, machine, observe, rig, scenarios, seed, variants
+
+from tidegate.sim.faults import FaultKind
 
 POLL = 0.05
 PATIENCE = 75.0  # beyond Incus's 60 s retry: what has not started by then never will
@@ -93,7 +93,9 @@ def _over(watch: observe.Watch, now: float, fault_end: float, complete: float | 
     return now > LIMIT
 
 
-def _observe(each: machine.Machine, net: _Network, fault_end: float) -> observe.Watch:
+def _observe(
+    each: machine.Machine, net: _Network, fault_end: float, stop: threading.Event
+) -> observe.Watch:
     watch = observe.Watch(each, seed.INSTANCES)
     complete: float | None = None
     asked = 0.0
@@ -109,7 +111,8 @@ def _observe(each: machine.Machine, net: _Network, fault_end: float) -> observe.
             asked = now
         if _over(watch, now, fault_end, complete):
             return watch
-        time.sleep(POLL)
+        if stop.wait(POLL):
+            raise host.LabError("stopped from outside")
 
 
 def _keep(bench: rig.Rig, each: machine.Machine, job: Job) -> None:
@@ -127,7 +130,7 @@ def _keep(bench: rig.Rig, each: machine.Machine, job: Job) -> None:
         shutil.copytree(state, place / "tidegate")
 
 
-def boot(job: Job, layers: golden.Layers, start: Path) -> Boot:
+def boot(job: Job, layers: golden.Layers, start: Path, stop: threading.Event) -> Boot:
     """Do one boot from a copy of the seed ``start`` and say what it showed."""
     what = scenarios.SCENARIOS[job.scenario]
     with rig.rig(job.name) as bench:
@@ -139,7 +142,7 @@ def boot(job: Job, layers: golden.Layers, start: Path) -> Boot:
             net = _Network(bench, what.until(FaultKind.CONTROLLER_BLACK_HOLE))
             each.start(bench.network)
             master.booting(each, what.faults)
-            watch = _observe(each, net, what.fault_end)
+            watch = _observe(each, net, what.fault_end, stop)
             watched = each.now()
             each.kill()
             _keep(bench, each, job)
@@ -154,16 +157,67 @@ def boot(job: Job, layers: golden.Layers, start: Path) -> Boot:
     )
 
 
-def boots(jobs: list[Job], *, beside: int) -> list[Boot]:
-    """Do ``jobs``, at most ``beside`` at a time, and return their boots in the same order. Tells each end in a line."""
-    layers = golden.layers()
-    starts = {variant: variants.state(variant, layers) for variant in {job.variant for job in jobs}}
+def _cache(job: Job, start: Path) -> Path:
+    """Where the boot of a stock machine is kept: it changes only with the seed, the scenario, the simulator and the lab."""
+    what = msgspec.json.encode(scenarios.SCENARIOS[job.scenario]).decode()
+    here = Path(__file__).parent
+    key = golden.key_of(str(start), what, here, host.PROJECT / "src" / "tidegate" / "sim")
+    return host.lab_dir() / "boots" / f"{job.name}-{key}.json"
 
-    def one(job: Job) -> Boot:
-        done = boot(job, layers, starts[job.variant])
-        last = f"last container at {done.last:.1f}" if done.last else f"lost {' '.join(done.lost)}"
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """A boot that could not be done or watched to its end."""
+
+    name: str
+    why: str
+
+
+class _Bench:
+    """What the boots of one call have in common."""
+
+    def __init__(
+        self, layers: golden.Layers, starts: dict[variants.Variant, Path], *, reuse: bool
+    ) -> None:
+        self._layers = layers
+        self._starts = starts
+        self._reuse = reuse
+        self.stop = threading.Event()
+
+    def do(self, job: Job) -> Boot | Failed:
+        """Boot, or take a kept boot of the same; says so in a line."""
+        start = self._starts[job.variant]
+        kept = _cache(job, start) if job.variant is variants.Variant.STOCK else None
+        if self._reuse and kept is not None and kept.exists() and job.scenario != "s0":
+            print(f"lab: {job.name}: from an earlier run", flush=True)
+            return msgspec.json.decode(kept.read_bytes(), type=Boot)
+        try:
+            done = boot(job, self._layers, start, self.stop)
+        except host.LabError as error:
+            print(f"lab: {job.name}: failed: {error}", flush=True)
+            return Failed(name=job.name, why=str(error))
+        last = f"lost {' '.join(done.lost)}" if done.lost else f"last container at {done.last:.1f}"
         print(f"lab: {job.name}: {last}", flush=True)
+        if kept is not None:
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_bytes(msgspec.json.encode(done))
         return done
 
+
+def boots(jobs: list[Job], *, beside: int, reuse: bool) -> list[Boot | Failed]:
+    """Do ``jobs``, at most ``beside`` at a time, and return their boots in the same order.
+
+    Healthy boots are done one at a time, because their own speed is what is looked at. ``reuse``: take kept boots of stock machines.
+    """
+    layers = golden.layers()
+    starts = {variant: variants.state(variant, layers) for variant in {job.variant for job in jobs}}
+    bench = _Bench(layers, starts, reuse=reuse)
+    healthy = [job for job in jobs if not scenarios.SCENARIOS[job.scenario].faults]
+    done = {job: bench.do(job) for job in healthy}
     with futures.ThreadPoolExecutor(beside) as pool:
-        return list(pool.map(one, jobs))
+        try:
+            rest = [job for job in jobs if job not in done]
+            done |= zip(rest, pool.map(bench.do, rest), strict=True)
+        finally:
+            bench.stop.set()
+            pool.shutdown(cancel_futures=True)
+    return [done[job] for job in jobs]

@@ -6,6 +6,7 @@ network's) and a late DRBD module (the satellite stand-in's).
 """
 
 import msgspec
+
 from tidegate.sim.faults import Fault, FaultKind
 
 

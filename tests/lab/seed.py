@@ -17,7 +17,14 @@ _VERSION = "1"
 _SET_UP = (
     ("config", "set", f"storage.linstor.controller_connection={controller.URL}"),
     ("storage", "create", "local", "dir"),
-    ("storage", "create", "remote", "linstor", "linstor.resource_group.place_count=1", "volume.size=64MiB"),
+    (
+        "storage",
+        "create",
+        "remote",
+        "linstor",
+        "linstor.resource_group.place_count=1",
+        "volume.size=64MiB",
+    ),
     ("image", "import", golden.IMAGE, "--alias", "tiny"),
     *(("launch", "tiny", name, "-s", "remote", "-c", "boot.autostart=true") for name in REMOTE),
     *(("launch", "tiny", name, "-s", "local", "-c", "boot.autostart=true") for name in LOCAL),
@@ -52,5 +59,7 @@ def _build(target: Path, layers: golden.Layers) -> None:
 def stock(layers: golden.Layers) -> Path:
     """The seed for machines without Tidegate; made if it is not there (some 20 seconds)."""
     parts = [_VERSION, str(layers.base), str(layers.dress), *(" ".join(words) for words in _SET_UP)]
-    made = golden.cached("seed", golden.key_of(*parts), lambda at: _build(at, layers), says="the seed")
+    made = golden.cached(
+        "seed", golden.key_of(*parts), lambda at: _build(at, layers), says="the seed"
+    )
     return made / "state"

@@ -69,12 +69,12 @@ def _mount_root(spec: dict[str, str]) -> None:
 def _make_dev(dev: str) -> None:
     kernel.mount("tmpfs", dev, "tmpfs", kernel.MS_NOSUID, "mode=755")
     for name in ("pts", "shm", "mqueue", "net", ".lxc/proc", ".lxc/sys"):
-        os.makedirs(f"{dev}/{name}")
+        Path(dev, name).mkdir(parents=True)
     for name, (major, minor) in _CHARACTER_DEVICES.items():
         os.mknod(f"{dev}/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        os.chmod(f"{dev}/{name}", 0o666)
+        Path(dev, name).chmod(0o666)
     for name, target in _LINKS.items():
-        os.symlink(target, f"{dev}/{name}")
+        Path(dev, name).symlink_to(target)
     options = "newinstance,ptmxmode=0666,mode=620,gid=5"
     kernel.mount("devpts", f"{dev}/pts", "devpts", 0, options)
     kernel.mount("tmpfs", f"{dev}/shm", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=1777")
@@ -89,7 +89,7 @@ def _make_sys(root: str) -> None:
     modules = sorted(entry.name for entry in os.scandir("/sys/module"))
     kernel.mount("tmpfs", f"{root}/sys/module", "tmpfs", 0, "mode=755")
     for name in modules:
-        os.symlink(f"/dev/.lxc/sys/module/{name}", f"{root}/sys/module/{name}")
+        Path(root, "sys/module", name).symlink_to(f"/dev/.lxc/sys/module/{name}")
 
 
 def _make_proc(root: str, boot_id: str) -> None:
@@ -107,7 +107,7 @@ def _make_run(root: str, binds: list[dict[str, str]]) -> None:
     kernel.mount("tmpfs", f"{root}/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     for entry in binds:
         target = root + entry["target"]
-        os.makedirs(target, exist_ok=True)
+        Path(target).mkdir(parents=True, exist_ok=True)
         kernel.bind(entry["source"], target, readonly=bool(entry.get("readonly")))
 
 

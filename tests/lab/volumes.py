@@ -10,7 +10,6 @@ import stat
 from pathlib import Path
 
 import msgspec
-
 from tests.lab import host
 
 
@@ -53,7 +52,7 @@ class Disks:
             if not path.exists():
                 self._create(path, wish)
             name = host.run(["losetup", "--find", "--show", str(path)], timeout=20).strip()
-            self._loops[key] = (name, os.stat(name).st_rdev)
+            self._loops[key] = (name, Path(name).stat().st_rdev)
         return self._loops[key][1]
 
     def _create(self, path: Path, wish: Wish) -> None:
