@@ -3,14 +3,14 @@
 
 import asyncio
 import enum
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
 from tidegate.clients import errors
-from tidegate.core.ids import ResourceName
-from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.core.ids import ResourceName, VolumeId
+from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
 
 Clock = Callable[[], float]
@@ -37,8 +37,36 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     volumes: Mapping[str, str | None] = {}
     """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
     urgency: Urgency = Urgency.FAST
-    incus_runs: bool | None = None
-    """systemd says that ``incus.service`` is active or activating. None: it could not be asked."""
+
+    @classmethod
+    def of(
+        cls, snapshot: Snapshot, volumes: Iterable[VolumeId], urgency: Urgency = Urgency.FAST
+    ) -> Self:
+        """Return what must be looked at to judge ``volumes``, with the device paths that are known now."""
+        wanted = sorted(set(volumes))
+        return cls(
+            resources=tuple(dict.fromkeys(volume.resource for volume in wanted)),
+            volumes={str(volume): device_path(snapshot, volume) for volume in wanted},
+            urgency=urgency,
+        )
+
+
+def device_path(snapshot: Snapshot, volume: VolumeId) -> str | None:
+    """Return the device of ``volume`` on this node: as LINSTOR names it, else as DRBD's kernel state does.
+
+    LINSTOR forgets the path when its controller restarts and does not know it again before the satellite's first run is over
+    (facts/linstor.md 6.2); a DRBD minor never changes.
+    """
+    placed = snapshot.placements.get(volume.resource)
+    for placement in placed.value if placed else ():
+        for found in placement.volumes if placement.node == snapshot.node else ():
+            if found.number == volume.number and found.device_path:
+                return found.device_path
+    resource = snapshot.drbd.value.get(volume.resource) if snapshot.drbd else None
+    for device in resource.devices if resource else ():
+        if device.number == volume.number and device.minor >= 0:
+            return f"/dev/drbd{device.minor}"
+    return None
 
 
 class Probe(Protocol):
