@@ -85,7 +85,7 @@ def load(
     return msgspec.structs.replace(msgspec.convert(_nested(merged), Config), origins=origins)
 
 
-def keys() -> tuple[str, ...]:
+def all_keys() -> tuple[str, ...]:
     """Return every key that may be set, in the order of the model."""
     return tuple(values.SCHEMA)
 
