@@ -123,23 +123,23 @@ class IncusModel:
         answer: Callable[[Answer], None] = lambda _: None,
         *,
         is_forced: bool = False,
+        stateful: bool = False,
     ) -> None:
-        """Ask the API to start, stop or restart an instance; ``answer`` is called when Incus would answer.
+        """Ask the API to start, stop or restart an instance, as a client on the socket does (which starts incusd).
 
-        Raises:
-            RuntimeError: no incusd runs, so nobody can be asked.
+        ``answer`` is called when Incus would answer. What was asked is done even if the asker has given up (R6).
         """
-        if self.daemon is None:
-            raise RuntimeError("no incusd runs: connect() first, or look at units.service")
-        self.daemon.change_state(instance, action, answer, is_forced=is_forced)
+        self.units.when_listening(
+            lambda daemon: daemon.change_state(
+                instance, action, answer, is_forced=is_forced, stateful=stateful
+            )
+        )
 
     def validate(
-        self, pool: str, answer: Callable[[Refusal | None], None] = lambda _: None
+        self, pools: list[str], answer: Callable[[Refusal | None], None] = lambda _: None
     ) -> None:
-        """Call ``recover/validate`` for one pool. Raises RuntimeError when no incusd runs."""
-        if self.daemon is None:
-            raise RuntimeError("no incusd runs: connect() first, or look at units.service")
-        self.daemon.validate([pool], answer)
+        """Call ``recover/validate`` for pools; ``answer`` is called when Incus would answer."""
+        self.units.when_listening(lambda daemon: daemon.validate(pools, answer))
 
     def guest_poweroff(self, instance: ids.InstanceId) -> None:
         """Let the guest power itself off: STOPPED is written, as by any stop (A31)."""

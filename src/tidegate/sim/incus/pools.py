@@ -23,6 +23,8 @@ class Pools:
         self.loaded: set[str] = set()
         self.waiting: set[str] = set()
         """Pools that the retry loop still has on its list."""
+        self.drivers: list[str] = []
+        """Drivers that could be loaded at the start; not looked at again (D30)."""
 
     def ask(self, question: Callable[[], Reply]) -> Steps[Done | Failed]:
         """Put a question to the storage and wait for its answer, without end if need be (L31)."""
@@ -54,6 +56,8 @@ class Pools:
         """Initialise every pool, one after the other, in an order that nobody chose (D31)."""
         world = self._world
         world.journal.write(Level.INFO, "Initializing storage pools")
+        found = {pool.driver for pool in world.server.pools if self.load_failure(pool.name) is None}
+        self.drivers = sorted(found)
         names = list(world.fronts)
         world.random.shuffle(names)
         for name in names:
@@ -88,7 +92,9 @@ class Pools:
             return Refusal("Storage pool not found", 404)
         at, was_unavailable = world.clock.now, pool in self.unavailable
         problem = self.load_failure(pool)
-        refusal = None if problem is None else Refusal(problem)
+        refusal = None
+        if problem is not None:
+            refusal = Refusal(f'Failed loading existing pool "{pool}": {problem}')
         if refusal is None:
             reply = yield from self.ask(world.fronts[pool].mount_pool)
             if isinstance(reply, Failed):

@@ -71,6 +71,11 @@ class Units:
         if self.is_socket_open and self.service.active in {"inactive", "failed"}:
             self.start()
 
+    def when_listening(self, call: Callable[[Daemon], None]) -> None:
+        """Deliver a request that somebody has written to the socket: to the next process that listens, be the writer gone."""
+        self.connect()
+        self._tasks.spawn(self._deliver(call))
+
     def start(self) -> None:
         """Queue a start job for incus.service (StartUnit)."""
         if self.service.active in {"inactive", "failed"}:
@@ -91,6 +96,11 @@ class Units:
     def shut_down(self) -> None:
         """Shut the machine down cleanly: ``incusd shutdown`` stops the instances (A41), unless incusd is still starting (U19)."""
         self._tasks.spawn(self._shut_down())
+
+    def _deliver(self, call: Callable[[Daemon], None]) -> Steps[None]:
+        while (daemon := self.daemon) is None or not daemon.listening.is_set:
+            yield self.spawned if daemon is None else first_of(daemon.listening, daemon.gone)
+        call(daemon)
 
     def _boot(self) -> Steps[None]:
         timings = self._world.timings
