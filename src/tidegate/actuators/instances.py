@@ -62,7 +62,8 @@ class InstanceActuator:
 
     async def _read(self, action: StartInstance) -> InstanceFacts:
         project, name = action.instance.project, action.instance.name
-        return translate_incus.instance(await self._incus.instance(project, name))
+        found = await self._incus.instance(project, name)
+        return next(iter(translate_incus.instances([found], own_volumes={}, member=None).values()))
 
     def _refusal(self, found: InstanceFacts, action: StartInstance) -> Attempt | None:
         if found.runs:

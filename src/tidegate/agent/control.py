@@ -87,6 +87,9 @@ class ControlSocket:
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(REQUEST_WITHIN):
+            # Read even if it will be refused: closing on unread words would reset the connection and lose the answer.
+            line = await reader.readline()
         if self._clients > MOST_CLIENTS:
             await _send(
                 writer,
@@ -99,8 +102,7 @@ class ControlSocket:
                 {"exit": 2, "text": "only root and the agent's own user may ask the agent\n"},
             )
             return
-        async with asyncio.timeout(REQUEST_WITHIN):
-            request = json.loads(await reader.readline())
+        request = json.loads(line)
         if not isinstance(request, dict):
             raise ValueError("a request is a JSON object")  # noqa: TRY004  told to the client as a value, not a type error
         async for answer in self._answerer.answer(request):

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where LINSTOR is and what this node is called there, found from the host and found again when Incus can tell more.
+
+Before incusd answers, the configuration, the environment of its unit and the kept map must do; then its own configuration
+counts, because an instance starts only if *Incus* reaches its controller.
+"""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from tidegate.clients import errors, files
+from tidegate.clients.linstor import endpoints
+from tidegate.clients.linstor.client import LinstorClient
+from tidegate.config import discover
+from tidegate.config.model import Config
+from tidegate.core.ids import NodeName
+from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.core.trouble import Trouble
+from tidegate.core.wanted import WantedMap
+from tidegate.probes.base import Clock, Need
+from tidegate.probes.linstor import LinstorProbe
+
+GUARD = ("127.0.0.1", 13370)
+"""Our own guard: agent and gate never read LINSTOR through it (contract.md, processes and truth)."""
+
+
+class Linstor:
+    """The way to LINSTOR in use now: client, node name, probe. Also the probe of the source LINSTOR."""
+
+    source = Source.LINSTOR
+
+    def __init__(self, config: Config, wanted: WantedMap | None, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._evidence = _evidence_of_host(config, wanted)
+        self._retired: list[LinstorClient] = []
+        self._use(discover.discover(config, self._evidence))
+
+    @property
+    def client(self) -> LinstorClient:
+        """The client of the controllers in use now."""
+        return self._client
+
+    @property
+    def node(self) -> NodeName:
+        """This node, in LINSTOR's naming."""
+        return self.found.node
+
+    def learn(
+        self,
+        *,
+        incus_config: Mapping[str, str] | None = None,
+        incus_member: str | None = None,
+        incus_has_linstor: bool = False,
+        incus_environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take in what was found out since; what changes the way to LINSTOR is used from the next look on."""
+        evidence = msgspec.structs.replace(
+            self._evidence,
+            incus_config=self._evidence.incus_config if incus_config is None else incus_config,
+            incus_member=incus_member or self._evidence.incus_member,
+            incus_has_linstor=incus_has_linstor or self._evidence.incus_has_linstor,
+            incus_environment=incus_environment or self._evidence.incus_environment,
+        )
+        if evidence == self._evidence:
+            return
+        self._evidence = evidence
+        found = discover.discover(self._config, evidence)
+        if found != self.found:
+            self._retired.append(self._client)
+            self._use(found)
+
+    async def look(self, need: Need) -> Observation:
+        """Look at LINSTOR through the way in use now."""
+        while self._retired:
+            await self._retired.pop().aclose()
+        trouble = self.found.trouble or self._refused
+        if trouble is not None:
+            return Observation(
+                source=self.source, at=self._clock(), liveness=Liveness.LOST, trouble=trouble
+            )
+        return await self._probe.look(need)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for client in [*self._retired, self._client]:
+            await client.aclose()
+
+    def _use(self, found: discover.Discovered) -> None:
+        self.found = found
+        chosen = found.linstor
+        to = endpoints.Endpoints(
+            urls=chosen.controllers,
+            ca_file=chosen.ca_file or None,
+            ca_pem=chosen.ca or None,
+            cert_file=chosen.cert_file or None,
+            cert_pem=chosen.cert or None,
+            key_file=chosen.key_file or None,
+            key_pem=chosen.key or None,
+            username=chosen.username or None,
+            password=chosen.password or None,
+            token_file=chosen.token_file or None,
+        )
+        self._refused: Trouble | None = None
+        self._client = LinstorClient(to, own=[GUARD], connect_limit=chosen.connect_deadline)
+        self._probe = LinstorProbe(
+            self._client, node=found.node, clock=self._clock, deadline=chosen.deadline
+        )
+
+
+def _evidence_of_host(config: Config, wanted: WantedMap | None) -> discover.Evidence:
+    root = Path(config.host.root)
+    return discover.Evidence(
+        hostname=socket.gethostname().partition(".")[0],
+        client_conf=_text(root / discover.CLIENT_CONF.lstrip("/")),
+        satellite_token=(root / discover.SATELLITE_TOKEN.lstrip("/")).exists(),
+        wanted=wanted,
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return files.read_text(path)
+    except errors.ClientError:
+        return None
