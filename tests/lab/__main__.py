@@ -16,6 +16,7 @@ from tests.lab.variants import Variant
 
 EXIT_BROKEN = 1
 EXIT_MISSING = 3
+EXIT_STOPPED = 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,6 +128,9 @@ def main(words: list[str]) -> int:
     except host.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return EXIT_BROKEN
+    except KeyboardInterrupt:
+        print("lab: stopped; its machines are gone", file=sys.stderr)
+        return EXIT_STOPPED
 
 
 def _terminated(signum: int, _frame: object) -> None:
