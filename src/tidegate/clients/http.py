@@ -94,27 +94,51 @@ async def request(
     from now, the body included; `connect_limit` that of the connection alone. `system` starts the
     code of an error; `where` replaces the URL in its text (for a unix socket); `tls` is for https.
     Codes (slugs): refused, unreachable, timeout-connect, timeout, tls, disconnected, garbage.
+    A GET whose connection is lost before its answer is made once more; nothing else ever is.
     """
     place = where or url
-    try:
-        async with (
-            asyncio.timeout(deadline),
-            session.request(
-                method,
-                yarl.URL(url, encoded=True),
-                json=json,
-                headers=headers,
-                allow_redirects=False,
-                timeout=timeouts(deadline, connect_limit),
-                ssl=tls or True,
-            ) as response,
-        ):
+    _no_hidden_retry(session)
+
+    async def exchange() -> Answer:
+        async with session.request(
+            method,
+            yarl.URL(url, encoded=True),
+            json=json,
+            headers=headers,
+            allow_redirects=False,
+            timeout=timeouts(deadline, connect_limit),
+            ssl=tls or True,
+        ) as response:
             body = await _read(response, body_limit)
             return Answer(status=response.status, headers=response.headers, body=body)
+
+    try:
+        async with asyncio.timeout(deadline):
+            try:
+                return await exchange()
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if method != "GET" or not _may_be_stale(error):
+                    raise
+            return await exchange()
     except aiohttp.InvalidURL:
         raise  # our own mistake, not the peer's
     except (aiohttp.ClientError, OSError, _TooLongError) as error:
         _fail(error, system=system, where=place, deadline=deadline, connect_limit=connect_limit)
+
+
+def _no_hidden_retry(session: aiohttp.ClientSession) -> None:
+    """Keep aiohttp from repeating a PUT or DELETE by itself: an instance would be started twice.
+
+    It repeats "idempotent" methods after any lost connection and has no public switch for that.
+    """
+    session._retry_connection = False  # noqa: SLF001
+
+
+def _may_be_stale(error: aiohttp.ClientError) -> bool:
+    """A connection kept open that the peer had closed meanwhile: a GET is asked once more, on a new one."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return getattr(error, "errno", None) != errno.ETIMEDOUT
 
 
 async def open_stream(
@@ -131,6 +155,7 @@ async def open_stream(
 
     The caller closes the response. Raises `ClientError` as `request` does.
     """
+    _no_hidden_retry(session)
     try:
         async with asyncio.timeout(deadline):
             return await session.get(
@@ -183,7 +208,7 @@ def trouble(
 ) -> errors.Trouble:
     """Say what an exception of aiohttp, the OS or OpenSSL means (pure; also for streams)."""
     for cause in _chain(error):
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, aiohttp.ClientError):
             return _tls_trouble(cause, system, where)
     if isinstance(error, TimeoutError):
         return _timeout_trouble(error, system, where, deadline, connect_limit)
@@ -222,7 +247,10 @@ def _fail(
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what it was made from: aiohttp wraps TLS alerts that come late."""
+    """The exception and what it was made from: aiohttp wraps what OpenSSL and the OS say.
+
+    Not its `__context__`: that may be the trouble of another peer that was asked before this one.
+    """
     seen: BaseException | None = error
     for _ in range(8):
         if seen is None:
@@ -230,7 +258,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield seen
         if isinstance(seen, aiohttp.ClientConnectorError):
             yield seen.os_error
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__
 
 
 def _timeout_trouble(
@@ -238,10 +266,12 @@ def _timeout_trouble(
 ) -> errors.Trouble:
     limit = min(connect_limit, deadline * 0.9)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
+        is_tls = where.startswith("https:")
         return errors.Trouble(
             code=f"{system}.{errors.TIMEOUT_CONNECT}",
-            text=f"{where}: no connection within {limit:g} s",
-            hint="the host is down, or a firewall drops the packets: check address and route",
+            text=f"{where}: no connection{' with TLS' if is_tls else ''} within {limit:g} s",
+            hint="the host is down, or a firewall drops the packets: check address and route"
+            + (", and that the port speaks TLS" if is_tls else ""),
         )
     if error.errno == errno.ETIMEDOUT:
         return _broken_trouble(error, system, where)
@@ -335,6 +365,10 @@ def _tls_trouble(error: ssl.SSLError, system: str, where: str) -> errors.Trouble
     elif "UNKNOWN_CA" in reason or "CERTIFICATE_UNKNOWN" in reason or "BAD_CERTIFICATE" in reason:
         what = f"our client certificate was refused ({reason.lower().replace('_', ' ')})"
         hint = "give a client certificate whose CA the peer trusts"
+    elif "HANDSHAKE_FAILURE" in reason:
+        hint = (
+            "either there is no common version and cipher, or the peer wants a client certificate"
+        )
     elif "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
         what, hint = "what answers does not speak TLS", "use http:// or the port that speaks https"
     return errors.Trouble(code=f"{system}.{errors.TLS}", text=f"{where}: {what}", hint=hint)
