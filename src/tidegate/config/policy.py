@@ -29,6 +29,10 @@ class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A fact older than this is not believed: its subject is ``unknown``."""
     wait_grace: float = 300.0
     """ENOENT and ENODATA on a device mean "wait" for this long after the boot or the satellite's last connect."""
+    false_online_after: float = 120.0
+    """ONLINE without a report on any resource of the node is not believed after this long (facts/linstor-observed.md A1)."""
+    slow_after: float = 2.0
+    """A controller that takes longer than this to answer is called slow."""
 
 
 class RecoveryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -157,6 +157,9 @@ class DrbdConnection(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     """Seconds since boot at which ``state`` was first seen as it is."""
     devices: tuple[DrbdPeerDevice, ...] = ()
+    reachable: bool | None = None
+    """The peer's machine answers on one of its addresses; None when nobody tried. With the controller gone this alone tells a
+    dead peer from a broken link (contract.md safety 1)."""
 
 
 class DrbdDevice(msgspec.Struct, frozen=True, kw_only=True):

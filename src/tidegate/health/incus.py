@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Incus daemon: does it run, has it finished its own start (facts/incus.md R10-R12, D13-D17)."""
+
+from typing import Final
+
+from tidegate.core import ids
+from tidegate.core.facts import IncusFacts, IncusPhase
+from tidegate.core.finding import Finding
+from tidegate.core.snapshot import Fact, Liveness, Source
+from tidegate.health import catalogue
+from tidegate.health.opinion import Opinion
+from tidegate.health.view import View
+from tidegate.health.wants import Origin, Wants
+
+_PHASES: Final = {
+    IncusPhase.STOPPED: ("incus.stopped", "incusd does not run"),
+    IncusPhase.STARTING: ("incus.starting", "incusd is starting and does not answer yet"),
+    IncusPhase.AUTOSTART: ("incus.autostart", "incusd is starting its instances"),
+    IncusPhase.STOPPING: ("incus.stopping", "incusd is stopping"),
+}
+_EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+
+
+def judge(view: View, wants: Wants) -> Opinion:
+    """Return the opinion on incusd. On a host without Incus it is not wanted."""
+    fact = view.snapshot.incus
+    wanted = view.liveness(Source.INCUS) is not Liveness.OFF or wants.origin is Origin.MAP
+    return Opinion(
+        subject=ids.INCUS,
+        findings=tuple(_findings(view, fact)),
+        wanted=wanted,
+        good=f"Incus {fact.value.version} is ready"
+        if fact is not None and fact.value.version
+        else "ready",
+    )
+
+
+def _findings(view: View, fact: Fact[IncusFacts] | None) -> list[Finding]:
+    state = view.snapshot.source(Source.INCUS)
+    if state.liveness is Liveness.NEW:
+        return [_finding(view, "source.new", "Incus has not been asked yet", waiting=True)]
+    if state.liveness in {Liveness.LOST, Liveness.OFF}:
+        text = state.trouble.text if state.trouble is not None else "Incus does not answer"
+        remedy = state.trouble.hint if state.trouble is not None else ""
+        return [_finding(view, "incus.lost", text, since=state.since, remedy=remedy)]
+    if fact is None:
+        return [_phase(view, IncusPhase.STARTING, state.since)]
+    if view.age(fact) > view.policy.stale_after:
+        limit = f"{view.policy.stale_after:.0f}"
+        text = f"the last word of Incus is {view.age(fact):.0f} s old"
+        return [_finding(view, "source.stale", text, limit=limit)]
+    if fact.value.phase is not IncusPhase.READY:
+        return [_phase(view, fact.value.phase, fact.since)]
+    if fact.value.member_status in _EVACUATED:
+        text = f"this member is {fact.value.member_status}"
+        return [_finding(view, "incus.evacuated", text, member=fact.value.server_name or view.node)]
+    return []
+
+
+def _phase(view: View, phase: IncusPhase, since: float) -> Finding:
+    code, text = _PHASES[phase]
+    lasts = view.lasts(since)
+    early = view.now < view.policy.wait_grace
+    waiting = early if phase is IncusPhase.STOPPED else lasts < view.policy.wait_grace
+    return _finding(view, code, f"{text}, for {lasts:.0f} s", since=since, waiting=waiting)
+
+
+def _finding(
+    view: View,
+    code: str,
+    observed: str,
+    *,
+    since: float | None = None,
+    waiting: bool = False,
+    remedy: str = "",
+    **context: str,
+) -> Finding:
+    return catalogue.finding(
+        code,
+        ids.INCUS,
+        observed,
+        source=Source.INCUS,
+        age=view.age(view.snapshot.incus),
+        since=since,
+        waiting=waiting,
+        remedy=remedy,
+        context=context,
+    )
