@@ -78,11 +78,10 @@ def _refusal(message: str, code: int, what: str) -> errors.Trouble:
 
 def no_answer(error: errors.ClientError, *, what: str, socket: str) -> errors.ClientError:
     """The same trouble in Incus's words: what an error of the socket means here."""
-    trouble = _no_answer(error, what, socket)
-    return error if trouble is None else errors.ClientError(trouble)
+    return errors.ClientError(_no_answer(error, what, socket))
 
 
-def _no_answer(error: errors.ClientError, what: str, socket: str) -> errors.Trouble | None:
+def _no_answer(error: errors.ClientError, what: str, socket: str) -> errors.Trouble:
     number = _errno(error.__cause__)
     if number in {errno.ENOENT, errno.ENOTDIR}:
         return errors.Trouble(
@@ -99,14 +98,16 @@ def _no_answer(error: errors.ClientError, what: str, socket: str) -> errors.Trou
             text=f"nobody listens on {socket}",
             hint="systemctl status incus.socket incus.service",
         )
-    if number == errno.EAGAIN or error.code in {"incus.timeout", "incus.timeout-connect"}:
+    # A full queue of connections shows as EAGAIN, or (asyncio) as a socket that is not connected.
+    queued = number in {errno.EAGAIN, errno.ENOTCONN}
+    if queued or error.code in {"incus.timeout", "incus.timeout-connect"}:
         return errors.Trouble(
             code="incus.timeout",
             text=f"{what}: connected, but no answer in time ({socket})",
             hint="Incus answers nothing while it starts (pools, patches, networks): "
             "systemctl status incus.service",
         )
-    return None
+    return error.trouble
 
 
 def _errno(error: BaseException | None) -> int | None:

@@ -231,7 +231,7 @@ class IncusClient:
                 where=f"{self.socket}: {what}",
             )
         except errors.ClientError as error:
-            raise answers.no_answer(error, what=what, socket=str(self.socket)) from error
+            raise answers.no_answer(error, what=what, socket=str(self.socket)) from error.__cause__
         return answers.envelope(answer.body, status=answer.status, what=what)
 
 
