@@ -94,7 +94,8 @@ async def request(
     from now, the body included; `connect_limit` that of the connection alone. `system` starts the
     code of an error; `where` replaces the URL in its text (for a unix socket); `tls` is for https.
     Codes (slugs): refused, unreachable, timeout-connect, timeout, tls, disconnected, garbage.
-    A GET whose connection is lost before its answer is made once more; nothing else ever is.
+    A GET whose connection is lost before its answer is made once more; anything else only if the
+    kept connection turned out to be closed before the request was sent.
     """
     place = where or url
     _no_hidden_retry(session)
@@ -117,7 +118,7 @@ async def request(
             try:
                 return await exchange()
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if method != "GET" or not _may_be_stale(error):
+                if not (_was_not_sent(error) or (method == "GET" and _may_be_stale(error))):
                     raise
             return await exchange()
     except aiohttp.InvalidURL:
@@ -132,6 +133,11 @@ def _no_hidden_retry(session: aiohttp.ClientSession) -> None:
     It repeats "idempotent" methods after any lost connection and has no public switch for that.
     """
     session._retry_connection = False  # noqa: SLF001
+
+
+def _was_not_sent(error: aiohttp.ClientError) -> bool:
+    """The connection was seen closed before the request was wholly written: nobody can have acted on it."""
+    return any(isinstance(cause, aiohttp.ClientConnectionResetError) for cause in _chain(error))
 
 
 def _may_be_stale(error: aiohttp.ClientError) -> bool:

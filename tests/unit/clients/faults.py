@@ -74,11 +74,12 @@ def refused() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def black_hole() -> Iterator[int]:
+def black_hole(port: int = 0) -> Iterator[int]:
     """A port whose backlog is full: packets that want to connect are dropped without a word."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         listener.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
