@@ -10,6 +10,7 @@ import msgspec
 from tidegate.agent import needs, pace
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Report
+from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply
 from tidegate.core.trouble import Trouble
 from tidegate.health import judge
@@ -30,10 +31,10 @@ class Observer:
         snapshot: Snapshot,
         policy: HealthPolicy,
         intervals: pace.Pace,
-        incus_unit: str,
+        node: Callable[[], NodeName],
         boottime: Callable[[], float],
     ) -> None:
-        self._incus_unit = incus_unit
+        self._node = node
         self._probes = probes
         self._policy = policy
         self._intervals = intervals
@@ -60,7 +61,9 @@ class Observer:
     def judge(self) -> Report:
         """Judge what is known at this moment."""
         now = self._boottime()
-        self.snapshot = msgspec.structs.replace(self.snapshot, at=max(now, self.snapshot.at))
+        self.snapshot = msgspec.structs.replace(
+            self.snapshot, at=max(now, self.snapshot.at), node=self._node()
+        )
         self.report = judge.judge(self.snapshot, self._policy)
         if not pace.is_waiting(self.report):
             self._waiting_since = None
@@ -101,8 +104,7 @@ class Observer:
         event.clear()
 
     async def _look(self, probe: Probe) -> Observation:
-        urgent = self._waiting_since is not None
-        need = needs.of(self.snapshot, self.report, incus_unit=self._incus_unit, urgent=urgent)
+        need = needs.of(self.snapshot, self.report, urgent=self._waiting_since is not None)
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)

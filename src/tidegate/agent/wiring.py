@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a configuration to the parts that run: clients, probes, actuators, history. Nothing here decides anything."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+
+from tidegate.actuators.instances import InstanceActuator
+from tidegate.actuators.perform import Actuators
+from tidegate.actuators.pools import PoolActuator
+from tidegate.actuators.units import UnitActuator
+from tidegate.agent.discovery import Linstor
+from tidegate.agent.keeper import Keeper
+from tidegate.agent.loop import Loop
+from tidegate.agent.observer import Observer
+from tidegate.agent.pace import Pace
+from tidegate.agent.recorder import Recorder
+from tidegate.clients import clock
+from tidegate.clients.devices.client import DeviceClient
+from tidegate.clients.drbd.client import DrbdClient
+from tidegate.clients.incus import socket as incus_socket
+from tidegate.clients.incus import wire
+from tidegate.clients.incus.client import IncusClient
+from tidegate.clients.systemd.manager import Manager
+from tidegate.config.model import Config, Use
+from tidegate.core.ids import BootId
+from tidegate.core.snapshot import Snapshot, Source
+from tidegate.core.wanted import WantedMap
+from tidegate.history.store import open_history
+from tidegate.probes.base import Probe
+from tidegate.probes.devices import DevicesProbe
+from tidegate.probes.drbd import DrbdProbe
+from tidegate.probes.host import HostProbe
+from tidegate.probes.incus import IncusProbe
+from tidegate.probes.systemd import SystemdProbe
+
+FLUSH_WITHIN = 3.0
+_log = logging.getLogger("tidegate")
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs."""
+
+    loop: Loop
+    observer: Observer
+    boottime: Callable[[], float]
+
+
+@contextlib.asynccontextmanager
+async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[Parts]:
+    """Make everything for ``config``; closes it again at the end.
+
+    Args:
+        config: The whole configuration.
+        act: False to observe and judge only.
+        keep: Write history and the map of what is wanted (the agent); False writes nothing (a command).
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        keeper = Keeper(Path(config.agent.state_dir))
+        wanted, trouble = keeper.load()
+        if trouble is not None:
+            _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
+        clients = _Clients(config, wanted)
+        stack.push_async_callback(clients.close)
+        observer = _observer(config, clients, wanted)
+        recorder = _recorder(config, observer.snapshot) if keep else None
+        if recorder is not None:
+            stack.push_async_callback(recorder.finish, FLUSH_WITHIN)
+        loop = Loop(
+            observer=observer,
+            policy=config.recovery,
+            actuator=clients.actuators() if act and config.recovery.enabled else None,
+            recorder=recorder,
+            keeper=keeper if keep else None,
+            boottime=clock.boottime,
+            wall=clock.wall,
+        )
+        yield Parts(loop=loop, observer=observer, boottime=clock.boottime)
+
+
+class _Clients:
+    """The clients of this host, made once and shared by probes and actuators."""
+
+    def __init__(self, config: Config, wanted: WantedMap | None) -> None:
+        self._config = config
+        self.linstor = Linstor(config, wanted, clock.boottime)
+        path = Path(config.incus.socket) if config.incus.socket else incus_socket.find()
+        self.incus = IncusClient(path, deadline=config.incus.deadline)
+        self.manager = _manager(config)
+        self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
+
+    def probes(self) -> tuple[Probe, ...]:
+        """Return one probe per source."""
+        config, now = self._config, clock.boottime
+        units = config.systemd
+        names = (
+            units.incus_unit,
+            units.incus_socket_unit,
+            units.incus_startup_unit,
+            units.satellite_unit,
+        )
+        manager = self.manager
+        ask_unit = None if manager is None else _ask_unit(manager, units.incus_unit)
+        incus = IncusProbe(
+            self.incus,
+            unit=ask_unit,
+            clock=now,
+            deadline=config.incus.deadline,
+            on_server=self._learn_from_incus,
+        )
+        return (
+            HostProbe(
+                root=Path(config.host.root), satellite_port=config.host.satellite_port, clock=now
+            ),
+            SystemdProbe(manager, units=names, clock=now),
+            self.linstor,
+            DrbdProbe(_drbd(config), clock=now),
+            DevicesProbe(self.devices, clock=now),
+            incus,
+        )
+
+    def actuators(self) -> Actuators:
+        """Return what can act on this host."""
+        return Actuators(
+            pools=PoolActuator(self.incus, lambda: self.linstor.client, lambda: self.linstor.node),
+            instances=InstanceActuator(self.incus),
+            units=UnitActuator(self.manager),
+            boottime=clock.boottime,
+        )
+
+    async def close(self) -> None:
+        """Close all connections and end all helpers."""
+        await self.incus.close()
+        await self.linstor.aclose()
+        await self.devices.close()
+        if self.manager is not None:
+            await self.manager.close()
+
+    def _learn_from_incus(self, server: wire.Server) -> None:
+        environment = server.environment
+        self.linstor.learn(
+            incus_config=server.config or {},
+            incus_member=environment.server_name if environment.server_clustered else None,
+            incus_has_linstor="linstor" in environment.storage,
+        )
+
+
+def _observer(config: Config, clients: _Clients, wanted: WantedMap | None) -> Observer:
+    now = clock.boottime()
+    snapshot = Snapshot(
+        at=now,
+        boot_id=BootId(clock.boot_id()),
+        boot_wall=clock.boot_time_wall(),
+        node=clients.linstor.node,
+        wanted=wanted,
+    )
+    return Observer(
+        probes=[probe for probe in clients.probes() if _is_used(config, probe.source)],
+        snapshot=snapshot,
+        policy=config.health,
+        intervals=Pace(fast=config.agent.poll_fast, rest=config.agent.poll_rest),
+        node=lambda: clients.linstor.node,
+        boottime=clock.boottime,
+    )
+
+
+def _is_used(config: Config, source: Source) -> bool:
+    return not (source is Source.INCUS and config.incus.use is Use.OFF)
+
+
+def _drbd(config: Config) -> DrbdClient | None:
+    if config.drbd.use is Use.OFF:
+        return None
+    module = Path(config.host.root) / "sys/module/drbd/version"
+    return DrbdClient(
+        drbdsetup=config.drbd.drbdsetup, module_file=module, deadline=config.drbd.deadline
+    )
+
+
+def _recorder(config: Config, snapshot: Snapshot) -> Recorder:
+    history, troubles = open_history(Path(config.agent.state_dir) / "history.db", snapshot.boot_id)
+    for trouble in troubles:
+        _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
+    history.begin_boot(snapshot.node, snapshot.boot_wall)
+    return Recorder(history)
