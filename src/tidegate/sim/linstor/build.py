@@ -195,12 +195,13 @@ def _add_resource(world: worlds.LinstorWorld, spec: faults.ResourceSpec) -> None
     db.data.definitions[spec.name] = definition
     pool = spec.pool or group.select_filter.storage_pool or ""
     for name in (*spec.nodes, *spec.diskless):
-        own = pool or _any_pool(db, name)
+        own = pool or any_pool(db, name)
         placement = place(world, definition, name, own, diskless=name in spec.diskless)
         placement.crashed = spec.crashed and name == world.local
 
 
-def _any_pool(db: store.Store, node_name: str) -> str:
+def any_pool(db: store.Store, node_name: str) -> str:
+    """The first real pool of a node."""
     named = (p.name for p in db.data.pools if p.node == node_name and p.kind != "DISKLESS")
     return next(named, store.DISKLESS_POOL)
 

@@ -111,8 +111,11 @@ class Connections:
         """The connection is gone, and with it everything the satellite had reported (facts/linstor.md 3.5)."""
         self._world.manager.abort(life)
         life.link += 1
+        gone = sorted(life.reported)
         life.reported.clear()
         life.sync_waits = False
+        if gone:
+            self._world.emit("state-gone", node=life.name, resources=gone)
         self._set(life, Status.OFFLINE)
 
     # --- rounds ----------------------------------------------------------------------------------
@@ -155,7 +158,9 @@ class Connections:
             # what DRBD knows already is reported before ONLINE (facts/early-observed.md E1)
             if life.link == link and self.manages(life):
                 up = world.drbd[life.name].resources
-                life.reported.update(p.definition for p in placed if p.definition in up)
+                for placement in placed:
+                    if placement.definition in up:
+                        world.report(life, placement.definition)
 
         world.clock.after(length / 2, known)
         world.clock.after(length, lambda: self._synchronised(life, link))

@@ -85,8 +85,10 @@ class DeviceManagers:
             life.failed[name] = world.now
             return 0.0
         there = world.replication.is_up(placement)
-        world.replication.bring_up(placement)
+        if there:
+            world.report(life, name)
         life.reported.add(name)
+        world.replication.bring_up(placement)
         if there:
             return _KNOWN_ALREADY if world.timings.per_device else 0.0
         return world.vary(world.timings.attach + world.timings.per_device)

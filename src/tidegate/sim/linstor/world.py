@@ -11,7 +11,7 @@ from typing import Any
 
 from tidegate.sim import clock as clocks
 from tidegate.sim import devices, drbd, faults
-from tidegate.sim.linstor import build, connection, manager, node, replication, store
+from tidegate.sim.linstor import build, calls, connection, manager, node, replication, store
 
 EPOCH = 1_795_420_800.0
 """Unix time of the virtual zero if nobody says otherwise: the day of the recordings."""
@@ -56,6 +56,7 @@ class LinstorWorld:
         self.connection = connection.Connections(self)
         self.manager = manager.DeviceManagers(self)
         self.replication = replication.Replicator(self)
+        self.calls = calls.Calls(self)
         build.fill(self, scenario.layout)
         for fault in scenario.faults:
             self.add_fault(fault)
@@ -195,6 +196,14 @@ class LinstorWorld:
     def acknowledged(self, resource: str) -> bool:
         """True if nothing of ``resource`` waits for an acknowledgement."""
         return resource not in self._outstanding.values()
+
+    def report(self, life: node.Life, name: str) -> None:
+        """A satellite tells the controller of a resource that was up before it asked."""
+        life.reported.add(name)
+        side = self.drbd[life.name].resources.get(name)
+        if side is not None:
+            may = drbd.promotion(side).may
+            self.emit("may-promote", node=life.name, resource=name, may_promote=may)
 
     # --- questions ---------------------------------------------------------------------------
     def open(self, path: str, name: str = "") -> int:
