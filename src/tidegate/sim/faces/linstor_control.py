@@ -48,9 +48,25 @@ class Control:
         self._face = face
         self._world = face.world
         self.quit = asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def close(self) -> None:
+        """Close every connection; their readers see the end."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        while self._writers:
+            await asyncio.sleep(0)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self._writers.add(writer)
+        try:
+            await self._converse(reader, writer)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 request = self._parse(line)
@@ -58,7 +74,6 @@ class Control:
                     await self._subscribe(reader, writer, acks=bool(request.get("acks")))
                     break
                 await self._send(writer, self._reply(request))
-        writer.close()
 
     @staticmethod
     def _parse(line: bytes) -> Json:
@@ -266,6 +281,7 @@ async def run(args: argparse.Namespace) -> None:
             await saver.save()
         if server is not None:
             server.close()
+            await control.close()
         await face.stop()
 
 
