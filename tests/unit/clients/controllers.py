@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LINSTOR controllers on loopback that answer what they are told to."""
 
 import contextlib

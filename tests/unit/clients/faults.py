@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers on loopback that misbehave in one chosen way, for the tests of the HTTP clients."""
 
 import asyncio

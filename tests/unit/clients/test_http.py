@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each way in which a call can fail has its own code, says where, and comes in time."""
 
 import asyncio

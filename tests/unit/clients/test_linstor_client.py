@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LINSTOR client against controllers on loopback: what it asks, and what it makes of each answer."""
 
 import urllib.parse
@@ -76,6 +77,7 @@ async def test_what_each_call_asks(
         await call(client)
     assert controller.asked == [asked]
     assert controller.headers[0]["X-Tidegate-Loop"]
+    assert "*/*" in controller.headers[0]["Accept"]  # /health is no JSON
     assert controller.headers[0]["User-Agent"].startswith("tidegate/")
 
 
@@ -132,6 +134,7 @@ NOT_FOUND = '[{"ret_code":-4611686018427387604,"message":"Node \'n\' not found."
 FAILED = """[{"ret_code":20185089,"message":"ok so far"},{"ret_code":-4611686018427386906,
 "message":"Something broke.","cause":"Disk on fire.","error_report_ids":["6B03-0001"]}]"""
 LOST = '[{"ret_code":-4611686018427386906,"error_report_ids":["6B03-0002"]}]'
+NO_PATH = """[{"ret_code":-4611686018427386906,"message":"Path '/v1/x' not found on server."}]"""
 DENIED = '[{"ret_code":-4611686018427386900,"message":"Token expired."}]'
 HTML = "<html><body>Welcome to nginx</body></html>"
 
@@ -150,6 +153,8 @@ HTML = "<html><body>Welcome to nginx</body></html>"
         (faults.http(404, HTML, "text/html"), "controller.not-linstor", "404"),
         (faults.http(200, '{"some": "thing"}'), "controller.not-linstor", ""),
         (faults.http(200, '"text"'), "controller.not-linstor", "JSON of another shape"),
+        (faults.http(404, ""), "controller.not-linstor", "404 without a word"),
+        (faults.http(404, NO_PATH), "controller.error", "Path '/v1/x' not found"),
         (faults.http(404, '{"error": "x"}'), "controller.not-linstor", "other JSON"),
         (faults.http(200, '{"name": "n", "props": {'), "controller.garbage", "not complete JSON"),
         (faults.http(200, b"\xff\xfe\x00"), "controller.garbage", "not complete JSON"),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lists of controllers in both dialects, and what must never show in them."""
 
 import msgspec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Event streams of a controller, and the ways in which they end."""
 
 import asyncio
@@ -61,7 +62,7 @@ async def test_what_is_asked_and_that_leaving_closes_the_connection() -> None:
     assert heard[0].startswith(b"GET /v1/events/drbd/promotion HTTP/1.1\r\n")
     for header in (b"Accept: text/event-stream", b"Last-Event-ID: current", b"X-Tidegate-Loop: 1"):
         assert header in heard[0]
-    assert b"Accept: application/json" not in heard[0]
+    assert b"application/json" not in heard[0]
 
 
 async def test_a_stream_that_ends_or_breaks_says_so() -> None:
@@ -80,7 +81,7 @@ async def test_a_stream_that_ends_or_breaks_says_so() -> None:
 async def test_streams_that_do_not_start() -> None:
     missing = '[{"ret_code":-4611686018427386906,"message":"Path not found on server."}]'
     for answer, code in (
-        (faults.answer(*faults.http(404, missing)), "controller.not-found"),
+        (faults.answer(*faults.http(404, missing)), "controller.error"),
         (faults.answer(*faults.http(401, "[]")), "controller.unauthorized"),
         (faults.answer(*faults.http(200, "<html>", "text/html")), "controller.not-linstor"),
         (faults.answer(), "controller.disconnected"),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several controllers, of which one is active: it is found fast, kept, left when gone, and nothing is done twice."""
 
 import asyncio
@@ -161,7 +162,8 @@ async def test_calls_at_the_same_time_share_one_search() -> None:
 
 
 async def test_a_failed_search_is_shared_too_and_the_next_call_tries_anew() -> None:
-    with faults.refused() as one, faults.refused() as two:
+    with faults.refused() as one, contextlib.ExitStack() as revived:
+        two = revived.enter_context(faults.refused())
         async with client_of(at(one), at(two)) as client:
             results = await asyncio.gather(
                 *(client.nodes() for _ in range(20)), return_exceptions=True
@@ -171,8 +173,9 @@ async def test_a_failed_search_is_shared_too_and_the_next_call_tries_anew() -> N
             }
             late = Controller()
             late.answers["/v1/nodes"] = []
-            async with late.running(), client_of(at(one), late.url) as other:
-                assert await other.nodes() == ()
+            revived.close()
+            async with late.running(two):
+                assert await client.nodes() == ()
 
 
 async def test_who_waits_for_a_search_that_was_cancelled_searches_himself() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event stream parser against the WHATWG rules, split at every byte."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS to a controller: what is trusted, what we show, and what is said when that is not enough."""
 
 import asyncio

@@ -3,7 +3,8 @@
 
 The rules are LINSTOR's (facts/linstor.md 4.1): errors are lists of ApiCallRc; a 500 whose entries
 have no message means that a satellite was lost while the controller waited for it
-(facts/linstor-observed.md A2); a plain port redirects when https is on.
+(facts/linstor-observed.md A2); a plain port redirects when https is on. "Not found" is said only
+when LINSTOR itself says that the object is missing: others conclude from it that a volume is gone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +87,9 @@ def check(answer: http.Answer, url: str) -> Trouble | None:
         )
     if entries is None:
         return _not_linstor(url, f"{status} with {_what_it_is(answer)}")
-    if status == 404:
+    if status == 404 and not entries:
+        return _not_linstor(url, "404 without a word")
+    if status == 404 and any(_is_missing(entry) for entry in entries):
         return Trouble(
             code="controller.not-found",
             text=_cut(f"{url}: not found{_quoted(said)}"),
@@ -198,6 +201,11 @@ def _what_it_is(answer: http.Answer) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return f"something of type {answer.headers.get('Content-Type') or 'unknown'}"
     return "other JSON"
+
+
+def _is_missing(entry: wire.ApiCallRc) -> bool:
+    """Codes 300-399: an object is missing; a path that LINSTOR does not have is another error (4.1)."""
+    return entry.is_error and 300 <= entry.code < 400
 
 
 def _error_hint(entries: Sequence[wire.ApiCallRc]) -> str:

@@ -26,6 +26,8 @@ LOOP_HEADER: Final = "X-Tidegate-Loop"
 
 VERSION_PATH: Final = "/v1/controller/version"
 
+# LINSTOR fails what cannot be given in a type asked for (facts/linstor-observed.md A13): /health is text.
+_ACCEPT: Final = "application/json, */*;q=0.1"
 _SYSTEM: Final = "controller"
 _T = TypeVar("_T")
 Read = Callable[[http.Answer, str], _T]
@@ -264,7 +266,7 @@ class Controllers:
         """The headers that say who we are, and the TLS context for https; both may read files."""
         try:
             async with asyncio.timeout(deadline):
-                headers = {LOOP_HEADER: "1", "Accept": "application/json"}
+                headers = {LOOP_HEADER: "1", "Accept": _ACCEPT}
                 if (login := await self._login()) is not None:
                     headers["Authorization"] = login
                 if base.startswith("https:") and self._tls is None:
