@@ -128,6 +128,18 @@ CODES: Final[tuple[Code, ...]] = (
         "Look at: linstor error-reports list, and journalctl -u linstor-controller.",
     ),
     failing(
+        "controller.lost-satellite",
+        "The controller lost the connection to a satellite while it was asking it, and answered with an error.",
+        "an answer without an error",
+        "Wait: it is asked again. The finding about the satellite says more.",
+    ),
+    failing(
+        "controller.not-found",
+        "The controller does not know what it was asked for.",
+        "an answer without an error",
+        "Check that node name and controller belong to the same LINSTOR: linstor node list",
+    ),
+    failing(
         "controller.none-configured",
         "No controller is known: neither Incus's configuration nor the environment nor Tidegate's configuration names one.",
         "the address of a LINSTOR controller",

@@ -34,6 +34,26 @@ CODES: Final[tuple[Code, ...]] = (
         "an answer on Incus's socket",
         "systemctl status incus.service; journalctl -b -u incus.service. As another user than root: is Tidegate allowed to use the socket?",
     ),
+    failing(
+        "incus.permission",
+        "This user may not use Incus's socket.",
+        "an answer on Incus's socket",
+        "Run it as root or as a member of the group incus-admin.",
+        person=True,
+    ),
+    failing(
+        "incus.no-socket",
+        "Incus has no socket where it is looked for: it is not installed, or its socket unit does not run.",
+        "an answer on Incus's socket",
+        "systemctl status incus.socket; another place is given by --incus-socket or in the configuration.",
+        person=True,
+    ),
+    failing(
+        "incus.timeout",
+        "Incus takes connections and does not answer in time.",
+        "an answer on Incus's socket",
+        "journalctl -b -u incus.service; a call to a storage controller that hangs is a usual cause.",
+    ),
     degraded(
         "incus.evacuated",
         "This cluster member is evacuated or on its way: Incus starts no instance here.",

@@ -6,7 +6,7 @@ from typing import Final
 from tidegate.core import ids
 from tidegate.core.facts import IncusFacts, IncusPhase
 from tidegate.core.finding import Finding
-from tidegate.core.snapshot import Fact, Liveness, Source
+from tidegate.core.snapshot import Fact, Liveness, Source, SourceState
 from tidegate.health import catalogue
 from tidegate.health.opinion import Opinion
 from tidegate.health.view import View
@@ -40,9 +40,7 @@ def _findings(view: View, fact: Fact[IncusFacts] | None) -> list[Finding]:
     if state.liveness is Liveness.NEW:
         return [_finding(view, "source.new", "Incus has not been asked yet", waiting=True)]
     if state.liveness in {Liveness.LOST, Liveness.OFF}:
-        text = state.trouble.text if state.trouble is not None else "Incus does not answer"
-        remedy = state.trouble.hint if state.trouble is not None else ""
-        return [_finding(view, "incus.lost", text, since=state.since, remedy=remedy)]
+        return [_silent(view, state)]
     if fact is None:
         return [_phase(view, IncusPhase.STARTING, state.since)]
     if view.age(fact) > view.policy.stale_after:
@@ -55,6 +53,15 @@ def _findings(view: View, fact: Fact[IncusFacts] | None) -> list[Finding]:
         text = f"this member is {fact.value.member_status}"
         return [_finding(view, "incus.evacuated", text, member=fact.value.server_name or view.node)]
     return []
+
+
+def _silent(view: View, state: SourceState) -> Finding:
+    """Return the finding that the client's trouble stands for."""
+    trouble = state.trouble
+    if trouble is None:
+        return _finding(view, "incus.lost", "Incus does not answer", since=state.since)
+    code = trouble.code if trouble.code in catalogue.CODES else "incus.lost"
+    return _finding(view, code, trouble.text, since=state.since, remedy=trouble.hint)
 
 
 def _phase(view: View, phase: IncusPhase, since: float) -> Finding:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tidegate.core.facts import IncusFacts, InstanceFacts, PoolFacts
+from tidegate.core.facts import IncusFacts, IncusPhase, InstanceFacts, PoolFacts
 from tidegate.core.ids import InstanceId, PoolName, ResourceName, StoragePoolName, VolumeId
 from tidegate.core.snapshot import Fact, Source
 from tidegate.core.wanted import WantedInstance, WantedPool
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 LINSTOR_DRIVER: Final = "linstor"
 _EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_SILENT: Final = frozenset({IncusPhase.STOPPED, IncusPhase.STARTING})
 _AUTOSTART_FAILURE: Final = "Failed to autostart instance"
 
 
@@ -54,8 +55,12 @@ class Wants:
         self.view = view
         snapshot = view.snapshot
         self.incus = _value(view, snapshot.incus)
-        self.pools: Mapping[str, PoolFacts] | None = _value(view, snapshot.pools)
-        instances = _value(view, snapshot.instances)
+        # What a daemon said that does not run any more, or starts anew, is not so now.
+        speaks = self.incus is None or self.incus.phase not in _SILENT
+        self.pools: Mapping[str, PoolFacts] | None = _value(
+            view, snapshot.pools if speaks else None
+        )
+        instances = _value(view, snapshot.instances if speaks else None)
         if instances is not None:
             self.origin = Origin.INCUS
             self.all = tuple(

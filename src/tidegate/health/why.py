@@ -3,34 +3,15 @@
 
 from collections.abc import Mapping
 
-import msgspec
-
 from tidegate.core.finding import Finding, Report, SubjectState
 from tidegate.core.ids import Subject
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One subject on the way, with the findings about it, worst first."""
+def why(report: Report, subject: Subject) -> tuple[Finding, ...]:
+    """Return the findings from ``subject`` down to the first cause, which comes last: its remedy is the one to follow.
 
-    state: SubjectState
-    findings: tuple[Finding, ...]
-
-    @property
-    def subject(self) -> Subject:
-        """Whom the step is about."""
-        return self.state.subject
-
-    @property
-    def remedy(self) -> str:
-        """What to do about its worst finding; empty when nothing is wrong with it."""
-        return self.findings[0].remedy if self.findings else ""
-
-
-def why(report: Report, subject: Subject) -> tuple[Step, ...]:
-    """Return the way from ``subject`` down to the first cause, which comes last; its ``remedy`` is the one to follow.
-
-    The first cause is the deepest subject of the chain that is not ready. A subject that is ready, or whose trouble is its own,
-    gives one step; one that the report does not know gives none.
+    The first cause is about the deepest subject of the chain that is not ready. On the way each subject gives its worst finding; the
+    last gives all it has, the worst at the end. Empty for a subject that is well, that nobody wants, or that is not known.
     """
     state = report.state(subject)
     if state is None:
@@ -38,27 +19,35 @@ def why(report: Report, subject: Subject) -> tuple[Step, ...]:
     about: dict[Subject, list[Finding]] = {}
     for finding in report.findings:
         about.setdefault(finding.subject, []).append(finding)
-    if state.ready:
-        return (_step(state, about),)
-    came_from: dict[Subject, Subject | None] = {subject: None}
-    queue, deepest = [state], state
+    deepest, came_from = state, _ways_down(report, state)
+    if not state.ready:
+        below = [report.subjects[str(at)] for at in came_from]
+        deepest = min(
+            (lower for lower in below if not lower.ready), key=lambda lower: _rank(lower, about)
+        )
+    way = _way(deepest.subject, came_from)
+    steps = [about[at][0] for at in way[:-1] if at in about]
+    return (*steps, *reversed(about.get(way[-1], ())))
+
+
+def _ways_down(report: Report, state: SubjectState) -> dict[Subject, Subject | None]:
+    """Return every subject of the chain with the one that led to it, nearest first."""
+    came_from: dict[Subject, Subject | None] = {state.subject: None}
+    queue = [state]
     while queue:
         here = queue.pop(0)
-        if not here.ready and _rank(here, about) < _rank(deepest, about):
-            deepest = here
         for below in here.rests_on:
             lower = report.state(below)
             if lower is not None and below not in came_from:
                 came_from[below] = here.subject
                 queue.append(lower)
-    return tuple(_step(report.subjects[str(at)], about) for at in _way(deepest.subject, came_from))
+    return came_from
 
 
-def _rank(state: SubjectState, about: Mapping[Subject, list[Finding]]) -> tuple[int, bool, bool]:
-    """Order candidates for the first cause: the deepest, then one that needs somebody, then one that says why."""
+def _rank(state: SubjectState, about: Mapping[Subject, list[Finding]]) -> tuple[bool, int, bool]:
+    """Order candidates for the first cause: those with a finding, the deepest, then one that needs somebody."""
     findings = about.get(state.subject, [])
-    waiting = all(finding.waiting for finding in findings)
-    return (state.subject.kind.depth, waiting, not findings)
+    return (not findings, state.subject.kind.depth, all(finding.waiting for finding in findings))
 
 
 def _way(last: Subject, came_from: Mapping[Subject, Subject | None]) -> list[Subject]:
@@ -68,7 +57,3 @@ def _way(last: Subject, came_from: Mapping[Subject, Subject | None]) -> list[Sub
         way.append(at)
         at = came_from[at]
     return way[::-1]
-
-
-def _step(state: SubjectState, about: Mapping[Subject, list[Finding]]) -> Step:
-    return Step(state=state, findings=tuple(about.get(state.subject, ())))
