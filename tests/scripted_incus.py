@@ -102,7 +102,6 @@ class Lab:
             line.msg for line in self.model.journal if line.at >= since and line.level != "debug"
         ]
 
-    @property
     def phase(self) -> Phase:
         """How far incusd is."""
         return self.model.phase

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests import scripted_incus
 from tests.recordings import DATA
 from tests.scripted_incus import Lab
+
 from tidegate.sim.incus.warnings import AUTOSTART_FAILURE, POOL_UNAVAILABLE
 from tidegate.sim.storage import Failed
 
@@ -87,6 +87,8 @@ def prepare(scenario: str, lab: Lab) -> None:
         case "s6-http500-25s":
             lab.front.mount = HTTP_500
             lab.clock.at(25.2, lab.all_well)
+        case _:
+            pass
 
 
 SCENARIOS = ["s0-nominal-verbose", "s1-offline-25s", "s4-devmissing-40s", "s6-http500-25s"]

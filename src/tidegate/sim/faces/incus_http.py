@@ -33,6 +33,7 @@ class IncusFace:
         self._pacer = pacer
         self._api = incus_api.IncusApi(model, pacer)
         self._changed = asyncio.Event()
+        self._is_settled = asyncio.Event()
         self._runner = web.AppRunner(
             self._api.application(),
             access_log=None,
@@ -53,11 +54,16 @@ class IncusFace:
         async with asyncio.TaskGroup() as tasks:
             keeper = tasks.create_task(self._keep_socket(path), name=f"incus socket {path}")
             try:
+                await self.settled()
                 yield self
             finally:
                 keeper.cancel()
         self._break_connections()
         await self._runner.cleanup()
+
+    async def settled(self) -> None:
+        """Wait until the socket listens or refuses, as the model says it should at this moment."""
+        await self._is_settled.wait()
 
     # --- the socket -----------------------------------------------------------------------------
 
@@ -75,6 +81,8 @@ class IncusFace:
                 elif not is_open and listener is not None:
                     listener.close()
                     listener = None
+                if not self._changed.is_set():
+                    self._is_settled.set()
                 await self._changed.wait()
         finally:
             if listener is not None:
@@ -94,6 +102,7 @@ class IncusFace:
         if has_died or not self._model.units.is_socket_open:
             self._api.answering = None
             self._break_connections()
+        self._is_settled.clear()
         self._changed.set()
 
     def _break_connections(self) -> None:

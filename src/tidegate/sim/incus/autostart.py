@@ -77,7 +77,9 @@ class Autostart:
         for attempt in range(1, ATTEMPTS + 1):
             if attempt > 1:
                 yield world.timings.attempt_pause
-            refusal = yield from self._instances.start(record, by_api=False)
+            refusal = yield from self._instances.start(
+                record, by_api=False, stateful=record.stops_with_state
+            )
             if refusal is None:
                 world.warnings.resolve(AUTOSTART_FAILURE, str(record.id), project=record.id.project)
                 return True

@@ -137,7 +137,9 @@ class Daemon:
         if with_instances:
             for record in world.local_instances:
                 if record.id in world.running:
-                    yield from self.instances.stop(record, by_api=False)
+                    yield from self.instances.stop(
+                        record, by_api=False, stateful=record.stops_with_state
+                    )
                     record.power = POWER_RUNNING  # it comes back at boot (A32)
         world.journal.write(
             Level.INFO, "Stopping storage pools" if with_instances else "Closing the database"
@@ -203,6 +205,9 @@ class Daemon:
     ) -> Steps[None]:
         yield self.api_open
         world = self._world
+        if self._is_stopping:
+            answer(Refusal("Incus is shutting down", 503))
+            return
         if world.server.is_clustered and action != "stop" and world.is_evacuated:
             answer(Refusal("Cluster member is evacuated", 403))
             return
@@ -213,7 +218,7 @@ class Daemon:
             return
 
         def start() -> Steps[Refusal | None]:
-            return self.instances.start(record, by_api=True)
+            return self.instances.start(record, by_api=True, stateful=stateful)
 
         def stop() -> Steps[Refusal | None]:
             return self.instances.stop(record, by_api=True, is_forced=is_forced, stateful=stateful)

@@ -33,7 +33,7 @@ class Instances:
     """What this process does to instances.
 
     Args:
-        is_starting_up: tells whether incusd has not finished its own start (A12).
+        ready: set when incusd's own start is over (A12).
     """
 
     def __init__(self, world: World, pools: Pools, events: Events, ready: Signal) -> None:
@@ -43,14 +43,16 @@ class Instances:
         self._ready = ready
         self._locks: dict[ids.InstanceId, _Lock] = {}
 
-    def start(self, record: InstanceRecord, *, by_api: bool) -> Steps[Refusal | None]:
-        """Start an instance. Returns why it does not run, with code 503 when a pool of it is unavailable (A7)."""
+    def start(
+        self, record: InstanceRecord, *, by_api: bool, stateful: bool = False
+    ) -> Steps[Refusal | None]:
+        """Start an instance, from its saved state if ``stateful``. Returns why it does not run, with code 503 when a pool of it is unavailable (A7)."""
         other = self._locks.get(record.id)
         if other is not None:
             return (yield from self._wait_for(other, "start"))
         lock = self._locks[record.id] = _Lock("start")
         try:
-            lock.refusal = yield from self._start(record, by_api=by_api)
+            lock.refusal = yield from self._start(record, by_api=by_api, stateful=stateful)
         finally:
             del self._locks[record.id]
         lock.released.set()
@@ -114,7 +116,9 @@ class Instances:
         yield other.released
         return other.refusal
 
-    def _start(self, record: InstanceRecord, *, by_api: bool) -> Steps[Refusal | None]:
+    def _start(
+        self, record: InstanceRecord, *, by_api: bool, stateful: bool
+    ) -> Steps[Refusal | None]:
         refusal = self._validate(record)
         if refusal is not None:
             return refusal
@@ -122,7 +126,7 @@ class Instances:
         refusal = yield from self._prepare(record)
         if refusal is not None:
             return refusal
-        return (yield from self._boot(record, by_api=by_api))
+        return (yield from self._boot(record, by_api=by_api, stateful=stateful))
 
     def _validate(self, record: InstanceRecord) -> Refusal | None:
         """What Incus checks before it touches storage."""
@@ -161,7 +165,9 @@ class Instances:
                 return Refusal(f'Failed to start device "{device}": {text}')
         return None
 
-    def _boot(self, record: InstanceRecord, *, by_api: bool) -> Steps[Refusal | None]:
+    def _boot(
+        self, record: InstanceRecord, *, by_api: bool, stateful: bool
+    ) -> Steps[Refusal | None]:
         world, is_container = self._world, record.spec.kind is InstanceKind.CONTAINER
         if is_container:
             self._record_running(record)
@@ -174,7 +180,9 @@ class Instances:
         now = world.clock.now
         world.running[record.id] = RunningInstance(pid=world.new_pid(), since=now)
         origin = "api" if by_api else "autostart"
-        world.starts.append(StartRecord(at=now, instance=record.id, origin=origin))
+        world.starts.append(
+            StartRecord(at=now, instance=record.id, origin=origin, was_stateful=stateful)
+        )
         self._log(record, "Started instance", only_containers=True)
         self._events.lifecycle("instance-started", record.id.name, record.id.project, by_api=by_api)
         return None
@@ -204,7 +212,7 @@ class Instances:
                 continue
             if config.get("required") == "false" or config.get("attached") == "false":
                 continue
-            name = f"{owner}_{config.get('source', '')}"
+            name = f"{owner}_{config.get('source', '').partition('/')[0]}"
             volumes.append(
                 (device, IncusVolume(pool=config["pool"], kind=VolumeKind.CUSTOM, name=name))
             )

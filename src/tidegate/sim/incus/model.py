@@ -75,6 +75,10 @@ class IncusModel:
         self.units.hold = Signal()
         return self.units.hold
 
+    def set_member_status(self, status: str) -> None:
+        """Have this member be Online, Evacuated, Evacuating or Restoring (A2, R80)."""
+        self.world.member_status = status
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever the socket opens or closes or an incusd process has ended."""
         self._listeners.append(listener)

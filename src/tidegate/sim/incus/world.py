@@ -94,6 +94,11 @@ class InstanceRecord:
         return _number(self.expanded_config.get("boot.autostart.delay", ""))
 
     @property
+    def stops_with_state(self) -> bool:
+        """``boot.host_shutdown_action`` is stateful-stop: it is started from its saved state (A6)."""
+        return self.expanded_config.get("boot.host_shutdown_action") == "stateful-stop"
+
+    @property
     def has_watched_device(self) -> bool:
         """It has a ``unix-char`` or ``unix-block`` device with a source: the retry loop panics on it (D-RETRY-PANIC)."""
         return any(
@@ -125,11 +130,15 @@ class RunningInstance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance came up, for consistency checks. ``origin``: api or autostart; ``at``: virtual seconds."""
+    """An instance came up, for consistency checks.
+
+    ``at``: virtual seconds; ``origin``: api or autostart; ``was_stateful``: it was asked to come up from its saved state.
+    """
 
     at: float
     instance: ids.InstanceId
     origin: str
+    was_stateful: bool = False
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
