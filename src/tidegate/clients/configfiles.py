@@ -23,14 +23,29 @@ def read(
     if path is not None:
         return (_text(path),)
     try:
-        names = sorted(entry for entry in drop_ins.glob("*.toml") if not entry.name.startswith("."))
-        paths = [main] if main.exists() else []
-        # glob() is silent about a directory that may not be read; its drop-ins would be lost without a word.
-        if drop_ins.exists():
-            next(drop_ins.iterdir(), None)
+        names = _names(drop_ins)
+        paths = [main, *names] if _is_there(main) else names
     except OSError as error:
         raise _unreadable(f"cannot read {error.filename}: {error.strerror}") from error
-    return tuple(_text(entry) for entry in [*paths, *names])
+    return tuple(_text(entry) for entry in paths)
+
+
+def _names(folder: Path) -> list[Path]:
+    """Return the drop-ins. Not by glob(), which is silent about a directory that may not be read."""
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    return [path for path in found if path.suffix == ".toml" and not path.name.startswith(".")]
+
+
+def _is_there(path: Path) -> bool:
+    """Return True also for a link that leads nowhere: reading it then fails, and says so."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _text(path: Path) -> tuple[str, str]:

@@ -4,5 +4,4 @@
 ``base``         what a probe is, what it is told to look at, and the limit every look has
 ``host``, ``systemd``, ``linstor``, ``drbd``, ``devices``, ``incus``   one per source; none waits for another
 ``translate_…``  pure: the words of one system -> facts
-``evidence``     what the host itself knows about its controllers, for :mod:`tidegate.config.discover`
 """
