@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run scenarios: one boot after the other or two beside each other, watched from outside, as results that can be kept."""
 
+import json
 import shutil
 import threading
 from concurrent import futures
 from pathlib import Path
 
 import msgspec
-from tests.lab import golden, host, machine, observe, rig, scenarios, seed, variants
+from tests.lab import controller, golden, host, machine, observe, rig, scenarios, seed, variants
 
 from tidegate.sim.faults import FaultKind
 
@@ -94,7 +95,11 @@ def _over(watch: observe.Watch, now: float, fault_end: float, complete: float | 
 
 
 def _observe(
-    each: machine.Machine, net: _Network, fault_end: float, stop: threading.Event
+    each: machine.Machine,
+    master: controller.Controller,
+    net: _Network,
+    fault_end: float,
+    stop: threading.Event,
 ) -> observe.Watch:
     watch = observe.Watch(each, seed.INSTANCES)
     complete: float | None = None
@@ -103,6 +108,7 @@ def _observe(
         now = each.now()
         net.look(now)
         watch.look()
+        master.check()
         if not each.running:
             raise host.LabError(f"machine {each.name} ended by itself at {now:.1f}")
         complete = (complete or now) if watch.all_run else None
@@ -115,15 +121,14 @@ def _observe(
             raise host.LabError("stopped from outside")
 
 
-def _keep(bench: rig.Rig, each: machine.Machine, job: Job) -> None:
-    """Leave what helps to understand a run: journal as text, REST calls, the controller's words. Only the last of each name."""
+def _keep(bench: rig.Rig, each: machine.Machine, master: controller.Controller, job: Job) -> None:
+    """Leave what helps to understand a run: journal, what the controller held and was asked, our state. The last of each name."""
     place = host.lab_dir() / "last" / job.name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     (place / "journal.txt").write_text(observe.journal(each.journal))
-    for name in ("calls.jsonl", "controller.log"):
-        if (bench.directory / name).exists():
-            shutil.copy(bench.directory / name, place / name)
+    shutil.copy(bench.directory / "controller.log", place)
+    (place / "controller.json").write_text(json.dumps(master.dump(), indent=1))
     shutil.copytree(each.journal, place / "journal")
     state = bench.directory / "state" / "tidegate"
     if any(state.iterdir()):
@@ -142,10 +147,10 @@ def boot(job: Job, layers: golden.Layers, start: Path, stop: threading.Event) ->
             net = _Network(bench, what.until(FaultKind.CONTROLLER_BLACK_HOLE))
             each.start(bench.network)
             master.booting(each, what.faults)
-            watch = _observe(each, net, what.fault_end, stop)
+            watch = _observe(each, master, net, what.fault_end, stop)
             watched = each.now()
             each.kill()
-            _keep(bench, each, job)
+            _keep(bench, each, master, job)
     return Boot(
         scenario=job.scenario,
         variant=job.variant,

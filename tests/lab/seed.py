@@ -13,18 +13,11 @@ ADDRESS = "10.99.0.11"
 REMOTE = ("c1", "c2", "c3")
 LOCAL = ("d1",)
 INSTANCES = (*REMOTE, *LOCAL)
-_VERSION = "1"
+_VERSION = "2"
 _SET_UP = (
     ("config", "set", f"storage.linstor.controller_connection={controller.URL}"),
     ("storage", "create", "local", "dir"),
-    (
-        "storage",
-        "create",
-        "remote",
-        "linstor",
-        "linstor.resource_group.place_count=1",
-        "volume.size=64MiB",
-    ),
+    ("storage", "create", "remote", "linstor", "volume.size=64MiB"),
     ("image", "import", golden.IMAGE, "--alias", "tiny"),
     *(("launch", "tiny", name, "-s", "remote", "-c", "boot.autostart=true") for name in REMOTE),
     *(("launch", "tiny", name, "-s", "local", "-c", "boot.autostart=true") for name in LOCAL),
