@@ -44,8 +44,13 @@ async def test_an_empty_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "port", "expected"), [("0A", 3366, True), ("01", 3366, False), ("0A", 22, False)]
 )
-def test_only_a_listening_socket_counts(state: str, port: int, expected: bool) -> None:
-    assert host.listens(TABLE.format(state=state), port) is expected
+async def test_only_a_listening_socket_counts(
+    tmp_path: Path, state: str, port: int, expected: bool
+) -> None:
+    put(tmp_path / "proc/net/tcp", TABLE.format(state=state))
+    seen = await looked_at(tmp_path, port).look(base.Need())
+    assert seen.host is not None
+    assert seen.host.satellite_listens is expected
 
 
 @pytest.mark.needs("linux")

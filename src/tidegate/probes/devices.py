@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The devices of wanted volumes, each looked at by opening it: nothing else proves one (facts/drbd-observed.md)."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tidegate.clients.devices.client import DeviceClient, DeviceReport
+from tidegate.core.facts import DeviceFacts, OpenResult
+from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.probes import base
+
+AGAIN: Final = 5.0
+"""Seconds between two openings of a device that opened, or hung, the last time; any other is tried at every look."""
+AT_ONCE: Final = 4
+LIMIT: Final = 9.0
+
+_SETTLED: Final = frozenset({OpenResult.OPENED, OpenResult.TIMED_OUT})
+
+
+class _Last(msgspec.Struct, frozen=True):
+    """What was found at a path, and when."""
+
+    path: str
+    opened: OpenResult
+    at: float
+
+
+class DevicesProbe:
+    """Examines with ``client``. With ``files_count`` regular files are devices too: tests and the demo have no others."""
+
+    source = Source.DEVICES
+
+    def __init__(
+        self, client: DeviceClient, *, clock: base.Clock, files_count: bool = False
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._files_count = files_count
+        self._last: Mapping[str, _Last] = {}
+
+    async def look(self, need: base.Need) -> Observation:
+        """Open every wanted device whose path is known and which is due; LOST only when the helper does not work."""
+        return await base.bounded(self.source, self._clock, self._look(need))
+
+    async def _look(self, need: base.Need) -> Observation:
+        due = {
+            volume: path
+            for volume, path in need.volumes.items()
+            if path is not None and self._is_due(volume, path, need.urgency)
+        }
+        calls = base.Calls(self.source, at_once=AT_ONCE, limit=LIMIT)
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                volume: group.create_task(calls.ask(self._client.examine(path)))
+                for volume, path in due.items()
+            }
+        at = self._clock()
+        reports = {volume: report for volume, task in tasks.items() if (report := task.result())}
+        fresh = {volume: _Last(r.path, r.opened, at) for volume, r in reports.items()}
+        kept = {volume: last for volume, last in self._last.items() if volume in need.volumes}
+        self._last = kept | fresh
+        trouble = calls.troubles[0] if calls.troubles else None
+        if trouble is not None and not reports:
+            return base.silent(self.source, at, Liveness.LOST, trouble)
+        devices = {
+            volume: facts(report, files_count=self._files_count)
+            for volume, report in reports.items()
+        }
+        return Observation(source=self.source, at=at, trouble=trouble, devices=devices)
+
+    def _is_due(self, volume: str, path: str, urgency: base.Urgency) -> bool:
+        """Every opening makes DRBD work and tell of it; a device that hangs would hold each look up."""
+        last = self._last.get(volume)
+        if last is None or last.path != path or last.opened not in _SETTLED:
+            return True
+        return urgency is base.Urgency.REST or self._clock() - last.at >= AGAIN
+
+
+def facts(report: DeviceReport, *, files_count: bool = False) -> DeviceFacts:
+    """Return what a device turned out to be. Pure."""
+    return DeviceFacts(
+        path=report.path,
+        exists=report.exists,
+        is_device=report.is_block or (files_count and report.is_regular),
+        rdev=report.rdev,
+        opened=report.opened,
+        errno=report.errno,
+        content=report.content,
+        size=report.size,
+        backing_file=report.backing_file,
+    )
