@@ -270,7 +270,7 @@ class _Teller(_Child):
 
 
 class Lines:
-    """The lines of a program that goes on telling, in batches; made by :func:`lines`."""
+    """A program that goes on telling, line by line; made by :func:`lines` or :func:`converse`."""
 
     def __init__(
         self,
@@ -294,11 +294,42 @@ class Lines:
             await self._child.news.wait()
         return found
 
+    def say(self, data: bytes) -> None:
+        """Give the program something to read; nothing happens when it has ended already."""
+        if isinstance(self._transport, errors.Trouble):
+            return
+        pipe = self._transport.get_pipe_transport(0)
+        if isinstance(pipe, asyncio.WriteTransport) and not pipe.is_closing():
+            pipe.write(data)
+
+    @property
+    def gone(self) -> bool:
+        """The program does not run (any more)."""
+        return isinstance(self._transport, errors.Trouble) or self._child.exited.done()
+
+    async def close(self) -> bool:
+        """Kill the program. False when it cannot be killed: it is left alone, see :attr:`gone`."""
+        if not isinstance(self._transport, errors.Trouble):
+            await _release(self._transport, self._child)
+        return self.gone
+
     def end(self) -> Completed:
         """What became of the program, after :meth:`batch` has returned the empty list."""
         if isinstance(self._transport, errors.Trouble):
             return Completed(argv=tuple(self._argv), returncode=None, trouble=self._transport)
         return _completed(self._argv, self._transport, self._child, 0.0, None)
+
+
+async def converse(
+    argv: Sequence[str], *, max_line: int = MAX_LINE, env: Mapping[str, str] | None = None
+) -> Lines:
+    """Run ``argv`` to be spoken to with :meth:`Lines.say`; the caller ends it with :meth:`Lines.close`.
+
+    Raises nothing of its own: a program that cannot be started gives no lines and says so in
+    :meth:`Lines.end`. ``max_line`` in bytes: a longer line ends the stream.
+    """
+    child = _Teller(max_line)
+    return Lines(argv, await _start(argv, child, takes_input=True, env=env), child)
 
 
 @contextlib.asynccontextmanager
@@ -307,16 +338,14 @@ async def lines(
 ) -> AsyncIterator[Lines]:
     """Run ``argv`` for as long as the block lasts and read its lines; leaving the block kills it.
 
-    Raises nothing of its own: a program that cannot be started gives no lines and says so in
-    :meth:`Lines.end`. ``max_line`` in bytes: a longer line ends the stream.
+    Otherwise as :func:`converse`.
     """
     child = _Teller(max_line)
-    transport = await _start(argv, child, takes_input=False, env=env)
+    found = Lines(argv, await _start(argv, child, takes_input=False, env=env), child)
     try:
-        yield Lines(argv, transport, child)
+        yield found
     finally:
-        if isinstance(transport, asyncio.SubprocessTransport):
-            await _release(transport, child)
+        await found.close()
 
 
 def _ending(returncode: int | None) -> str:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the files of this host say about DRBD, the satellite and open ports. Nothing here can block.
+
+Every function takes ``root``, the directory that stands for ``/`` (a simulated machine, a container).
+"""
+
+from pathlib import Path
+
+from tidegate.clients import errors, files
+
+SATELLITE = Path("usr/share/linstor-server/bin/Satellite")
+_MODULE = Path("sys/module/drbd/version")
+_BY_RES = Path("dev/drbd/by-res")
+_LISTENING = "0A"
+
+
+def module_version(root: Path = Path("/")) -> str | None:
+    """The version of the loaded DRBD module, None while it is not loaded (facts/incus.md C4)."""
+    try:
+        return files.read_text(root / _MODULE, limit=4096).strip()
+    except errors.ClientError:
+        return None
+
+
+def satellite_present(root: Path = Path("/")) -> bool:
+    """The file is there without which Incus's LINSTOR driver does not load (facts/incus.md D53)."""
+    return (root / SATELLITE).exists()
+
+
+def by_res(resource: str, volume: int, root: Path = Path("/")) -> str | None:
+    """The device that udev's link of a DRBD volume leads to, as a path on that machine; None without link.
+
+    The link comes up to seconds after the device and proves nothing about it (facts/drbd-observed.md).
+    """
+    link = root / _BY_RES / resource / str(volume)
+    try:
+        target = link.readlink()
+    except OSError:
+        return None
+    if target.is_absolute():
+        return str(target)
+    parts: list[str] = []
+    for part in (*(Path("/") / _BY_RES / resource).parts[1:], *target.parts):
+        if part == "..":
+            parts = parts[:-1]
+        elif part != ".":
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def port_listening(port: int, root: Path = Path("/")) -> bool | None:
+    """Some process of this network namespace listens on TCP ``port``; None when it cannot be looked up."""
+    tables = []
+    for name in ("tcp", "tcp6"):
+        try:
+            tables.append(files.read_text(root / "proc/net" / name, limit=64 * 1024 * 1024))
+        except errors.ClientError:
+            continue
+    if not tables:
+        return None
+    return any(_listens(line, port) for table in tables for line in table.splitlines()[1:])
+
+
+def _listens(line: str, port: int) -> bool:
+    words = line.split()
+    if len(words) < 4 or words[3] != _LISTENING:
+        return False
+    return words[1].rpartition(":")[2] == f"{port:04X}"

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+import socket
+from pathlib import Path
+
+import pytest
+
+from tidegate.clients.devices import host
+
+
+def test_the_module_and_its_version(tmp_path: Path) -> None:
+    assert host.module_version(tmp_path) is None
+    (tmp_path / "sys/module/drbd").mkdir(parents=True)
+    (tmp_path / "sys/module/drbd/version").write_text("9.3.3\n")
+    assert host.module_version(tmp_path) == "9.3.3"
+
+
+def test_the_satellite(tmp_path: Path) -> None:
+    assert not host.satellite_present(tmp_path)
+    (tmp_path / "usr/share/linstor-server/bin").mkdir(parents=True)
+    (tmp_path / "usr/share/linstor-server/bin/Satellite").touch()
+    assert host.satellite_present(tmp_path)
+
+
+def test_links_by_resource(tmp_path: Path) -> None:
+    folder = tmp_path / "dev/drbd/by-res/r"
+    folder.mkdir(parents=True)
+    (folder / "0").symlink_to("../../../drbd1000")
+    (folder / "1").symlink_to("/dev/drbd1001")
+    assert host.by_res("r", 0, tmp_path) == "/dev/drbd1000"
+    assert host.by_res("r", 1, tmp_path) == "/dev/drbd1001"
+    assert host.by_res("r", 2, tmp_path) is None
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (10, "::1")])
+def test_a_port_that_listens(family: int, address: str) -> None:
+    with socket.socket(family) as server:
+        try:
+            server.bind((address, 0))
+        except OSError:
+            pytest.skip(f"no {address} here")
+        port = server.getsockname()[1]
+        assert host.port_listening(port) is False  # bound, and nobody listens
+        server.listen()
+        assert host.port_listening(port) is True
+
+
+def test_a_machine_without_proc(tmp_path: Path) -> None:
+    assert host.port_listening(3366, tmp_path) is None
