@@ -148,10 +148,14 @@ async def test_events_wake_and_end_with_the_daemon(tmp_path: Path) -> None:
             while not first.done():
                 await code(incus.start_instance("default", "c1"))
                 await asyncio.sleep(0.01)
-            seen: list[events.Metadata] = [first.result().metadata]
-            while not any(isinstance(event, wire.Lifecycle) for event in seen):
+            await incus.start_instance("default", "c2")
+            seen: list[events.Metadata] = []
+            while not any(
+                isinstance(event, wire.Lifecycle) and event.name == "c2" for event in seen
+            ):
                 seen.append((await anext(stream)).metadata)
             assert any(isinstance(event, wire.Operation) for event in seen)
+            assert any(isinstance(event, wire.Logging) for event in seen)
             lab.model.crash_daemon()
             pacer.wake()
             ended = ""
