@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tidegate.agent import needs, pace
+from tidegate.agent.boot import Boot
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Report
 from tidegate.core.ids import NodeName
@@ -32,15 +33,16 @@ class Observer:
         policy: HealthPolicy,
         intervals: pace.Pace,
         node: Callable[[], NodeName],
-        boottime: Callable[[], float],
+        boot: Boot,
     ) -> None:
         self._node = node
         self._probes = probes
         self._policy = policy
         self._intervals = intervals
-        self._boottime = boottime
+        self._boot = boot
+        self._boottime = boot.seconds
         self._wake = {probe.source: asyncio.Event() for probe in probes}
-        self._waiting_since: float | None = boottime()
+        self._waiting_since: float | None = boot.seconds()
         self.snapshot = snapshot
         self.report: Report | None = None
         self.changed = asyncio.Event()
@@ -62,7 +64,10 @@ class Observer:
         """Judge what is known at this moment."""
         now = self._boottime()
         self.snapshot = msgspec.structs.replace(
-            self.snapshot, at=max(now, self.snapshot.at), node=self._node()
+            self.snapshot,
+            at=max(now, self.snapshot.at),
+            node=self._node(),
+            boot_wall=self._boot.began(),
         )
         self.report = judge.judge(self.snapshot, self._policy)
         if not pace.is_waiting(self.report):

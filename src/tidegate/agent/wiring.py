@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tidegate.actuators.instances import InstanceActuator
 from tidegate.actuators.perform import Actuators
 from tidegate.actuators.pools import PoolActuator
 from tidegate.actuators.units import UnitActuator
+from tidegate.agent.boot import Boot, this_boot
 from tidegate.agent.discovery import Linstor
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.loop import Loop
@@ -26,11 +28,10 @@ from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.systemd.manager import Manager
 from tidegate.config.model import Config, Use
-from tidegate.core.ids import BootId
 from tidegate.core.snapshot import Snapshot, Source
 from tidegate.core.wanted import WantedMap
 from tidegate.history.store import open_history
-from tidegate.probes.base import Probe
+from tidegate.probes.base import Clock, Probe
 from tidegate.probes.devices import DevicesProbe
 from tidegate.probes.drbd import DrbdProbe
 from tidegate.probes.host import HostProbe
@@ -63,9 +64,10 @@ async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[
         wanted, trouble = keeper.load()
         if trouble is not None:
             _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
-        clients = _Clients(config, wanted)
+        boot = this_boot(Path(config.host.root))
+        clients = _Clients(config, wanted, boot.seconds)
         stack.push_async_callback(clients.close)
-        observer = _observer(config, clients, wanted)
+        observer = _observer(config, clients, wanted, boot)
         recorder = _recorder(config, observer.snapshot) if keep else None
         if recorder is not None:
             stack.push_async_callback(recorder.finish, FLUSH_WITHIN)
@@ -75,26 +77,27 @@ async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[
             actuator=clients.actuators() if act and config.recovery.enabled else None,
             recorder=recorder,
             keeper=keeper if keep else None,
-            boottime=clock.boottime,
+            boottime=boot.seconds,
             wall=clock.wall,
         )
-        yield Parts(loop=loop, observer=observer, boottime=clock.boottime)
+        yield Parts(loop=loop, observer=observer, boottime=boot.seconds)
 
 
 class _Clients:
     """The clients of this host, made once and shared by probes and actuators."""
 
-    def __init__(self, config: Config, wanted: WantedMap | None) -> None:
+    def __init__(self, config: Config, wanted: WantedMap | None, boottime: Clock) -> None:
         self._config = config
-        self.linstor = Linstor(config, wanted, clock.boottime)
-        path = Path(config.incus.socket) if config.incus.socket else incus_socket.find()
+        self._boottime = boottime
+        self.linstor = Linstor(config, wanted, boottime)
+        path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
         self.incus = IncusClient(path, deadline=config.incus.deadline)
         self.manager = _manager(config)
         self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
 
     def probes(self) -> tuple[Probe, ...]:
         """Return one probe per source."""
-        config, now = self._config, clock.boottime
+        config, now = self._config, self._boottime
         units = config.systemd
         names = (
             units.incus_unit,
@@ -128,7 +131,7 @@ class _Clients:
             pools=PoolActuator(self.incus, lambda: self.linstor.client, lambda: self.linstor.node),
             instances=InstanceActuator(self.incus),
             units=UnitActuator(self.manager),
-            boottime=clock.boottime,
+            boottime=self._boottime,
         )
 
     async def close(self) -> None:
@@ -148,12 +151,11 @@ class _Clients:
         )
 
 
-def _observer(config: Config, clients: _Clients, wanted: WantedMap | None) -> Observer:
-    now = clock.boottime()
+def _observer(config: Config, clients: _Clients, wanted: WantedMap | None, boot: Boot) -> Observer:
     snapshot = Snapshot(
-        at=now,
-        boot_id=BootId(clock.boot_id()),
-        boot_wall=clock.boot_time_wall(),
+        at=boot.seconds(),
+        boot_id=boot.id,
+        boot_wall=boot.began(),
         node=clients.linstor.node,
         wanted=wanted,
     )
@@ -163,7 +165,7 @@ def _observer(config: Config, clients: _Clients, wanted: WantedMap | None) -> Ob
         policy=config.health,
         intervals=Pace(fast=config.agent.poll_fast, rest=config.agent.poll_rest),
         node=lambda: clients.linstor.node,
-        boottime=clock.boottime,
+        boot=boot,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tidegate.agent import observer as observing
+from tidegate.agent.boot import this_boot
 from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.clients import clock
@@ -61,7 +62,7 @@ def make(*probes: object) -> Observer:
         policy=HealthPolicy(),
         intervals=Pace(fast=0.01, rest=0.01),
         node=lambda: NodeName("n1"),
-        boottime=clock.boottime,
+        boot=this_boot(),
     )
 
 

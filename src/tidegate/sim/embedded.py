@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole simulated node in one directory, without root: what the real agent is run against in the demo and in tests.
+
+Behind it are the models of LINSTOR, DRBD, devices and Incus on one clock; in front real sockets (LINSTOR's REST on TCP, Incus's
+on a unix socket), a program ``drbdsetup`` that prints the simulated kernel's state, and files that stand for devices.
+"""
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from tidegate.clients import files
+from tidegate.sim import drbd_text, faults
+from tidegate.sim.faces.incus_http import IncusFace
+from tidegate.sim.faces.linstor_http import LinstorFace
+from tidegate.sim.faces.pacer import Pacer
+from tidegate.sim.incus.model import IncusModel
+from tidegate.sim.incus.timings import IncusTimings
+from tidegate.sim.incus.values import InstanceSpec, PoolSpec, ServerSpec
+from tidegate.sim.linstor.front import PoolFront
+from tidegate.sim.linstor.world import Event, LinstorWorld
+
+PREFIX: Final = "incus-volume-"
+_EXT4_MAGIC: Final = (1080, b"\x53\xef")
+"""Offset and bytes by which an ext file system is known (the kernel's documentation of ext4, super block)."""
+_DRBDSETUP: Final = """#!/bin/sh
+# Stands in for drbdsetup on a simulated node: prints what the simulator wrote beside it.
+cd "$(dirname "$0")" || exit 1
+case "$1" in
+  events2) cat events2.txt ;;
+  show) cat show.json ;;
+  *) echo "drbdsetup: $1 is not simulated" >&2; exit 1 ;;
+esac
+"""
+
+
+def layout(containers: tuple[str, ...]) -> faults.Layout:
+    """Return two nodes with a thin pool each, and one replicated volume for each of ``containers``."""
+    return faults.Layout(
+        nodes=(
+            faults.NodeSpec(name="n1", address="10.99.0.11"),
+            faults.NodeSpec(name="n2", address="10.99.0.12"),
+        ),
+        pools=tuple(faults.PoolSpec(name="thin", node=node) for node in ("n1", "n2")),
+        groups=(faults.GroupSpec(name="remote", storage_pool="thin"),),
+        resources=tuple(
+            faults.ResourceSpec(
+                name=f"{PREFIX}{name}",
+                minor=1001 + number,
+                props={
+                    "Aux/Incus/name": f"{PREFIX}{name}",
+                    "Aux/Incus/type": "containers",
+                    "Aux/Incus/content-type": "filesystem",
+                },
+            )
+            for number, name in enumerate(containers)
+        ),
+    )
+
+
+def server(containers: tuple[str, ...], local: tuple[str, ...], *, epoch: float) -> ServerSpec:
+    """Return an Incus server whose ``containers`` lie on the LINSTOR pool ``remote``, ``local`` on a directory; all start at boot."""
+    group = {"linstor.resource_group.name": "remote", "linstor.volume.prefix": PREFIX}
+    autostart = {"boot.autostart": "true"}
+    return ServerSpec(
+        epoch=epoch,
+        pools=(PoolSpec(name="local", driver="dir"), PoolSpec(name="remote", config=group)),
+        instances=(
+            *(InstanceSpec(name=name, pool="remote", config=autostart) for name in containers),
+            *(InstanceSpec(name=name, pool="local", config=autostart) for name in local),
+        ),
+    )
+
+
+class EmbeddedNode:
+    """One simulated node that serves in ``directory``; use :meth:`running`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        scenario: faults.Scenario,
+        spec: ServerSpec,
+        timings: IncusTimings,
+    ) -> None:
+        self.directory = directory
+        self.world = LinstorWorld(scenario, epoch=spec.epoch)
+        fronts = {pool.name: PoolFront(self.world) for pool in spec.pools if pool.is_remote}
+        self.incus = IncusModel(self.world.clock, spec, fronts, timings=timings, seed=scenario.seed)
+        self.linstor_face = LinstorFace(self.world)
+        self._pacer = Pacer(self.world.clock)
+        self._boot_id = f"{spec.name}-{scenario.name}-{scenario.seed}"
+        self.world.listeners.append(self._on_event)
+
+    @property
+    def incus_socket(self) -> Path:
+        """Where Incus's REST is served."""
+        return self.directory / "incus.socket"
+
+    @property
+    def root(self) -> Path:
+        """What the agent takes for the root directory: ``dev``, ``sys``, ``usr``."""
+        return self.directory / "root"
+
+    @property
+    def agent_options(self) -> Mapping[str, object]:
+        """The configuration keys that point an agent at this node, and at nothing of the real host."""
+        return {
+            "node.name": self.world.local,
+            "linstor.controllers": [self.linstor_face.url],
+            "incus.socket": str(self.incus_socket),
+            "systemd.use": "off",
+            "drbd.drbdsetup": str(self.directory / "bin" / "drbdsetup"),
+            "devices.root": str(self.root),
+            "host.root": str(self.root),
+            "agent.state_dir": str(self.directory / "state"),
+            "agent.run_dir": str(self.directory / "run"),
+        }
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["EmbeddedNode"]:
+        """Boot the node and serve for as long as the block lasts."""
+        self._furnish()
+        await self.linstor_face.start()
+        try:
+            async with (
+                self._pacer.running(),
+                IncusFace(self.incus, self._pacer).serving(self.incus_socket),
+            ):
+                self.world.boot()
+                self.incus.boot()
+                self.linstor_face.tick()
+                self._pacer.wake()
+                self._on_event({})
+                yield self
+        finally:
+            await self.linstor_face.stop()
+
+    def _furnish(self) -> None:
+        for name in (
+            "bin",
+            "state",
+            "root/dev",
+            "root/sys/module/drbd",
+            "root/usr/share/linstor-server/bin",
+        ):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        files.write(self.directory / "bin" / "drbdsetup", _DRBDSETUP.encode(), mode=0o755)
+        files.write(self.directory / "bin" / "show.json", b"[]")
+        files.write(
+            self.root / "usr/share/linstor-server/bin/Satellite", b"#!/bin/sh\n", mode=0o755
+        )
+
+    def _on_event(self, _event: Event) -> None:
+        """Bring files in line with the models: device files, the module's version, what drbdsetup prints."""
+        tree = self.world.trees[self.world.local]
+        wanted = {self.root / file.path.lstrip("/"): file for file in tree}
+        for path in set(_regular_files(self.root / "dev")) - set(wanted):
+            path.unlink()
+        for path, file in wanted.items():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.write(path, _content(file.signature), mode=0o600)
+        self._load_module(loaded=self.world.module_loaded())
+        resources = self.world.drbd[self.world.local].resources.values()
+        text = "\n".join(drbd_text.events2_now(resources)) + "\n"
+        files.write(self.directory / "bin" / "events2.txt", text.encode())
+
+    def _load_module(self, *, loaded: bool) -> None:
+        module = self.root / "sys/module/drbd"
+        if not loaded:
+            shutil.rmtree(module, ignore_errors=True)
+        elif not (module / "version").exists():
+            module.mkdir(parents=True, exist_ok=True)
+            files.write(module / "version", b"9.2.16\n")
+
+
+def _regular_files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def _content(signature: str) -> bytes:
+    """Return the first blocks of a volume that carries ``signature``; only ext4 is made, everything else is empty."""
+    blocks = bytearray(128 * 1024)
+    if signature == "ext4":
+        offset, magic = _EXT4_MAGIC
+        blocks[offset : offset + len(magic)] = magic
+    return bytes(blocks)
