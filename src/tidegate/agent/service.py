@@ -32,13 +32,14 @@ def run(config: Config, *, act: bool = True, ready: Callable[[Path], None] | Non
         act: False to observe and judge only.
         ready: Called with the socket's path once commands can connect (tests, the demo).
     """
+    code = 0
     try:
         asyncio.run(_run(config, act=act, ready=ready))
     except* SocketTaken as taken:
         for error in taken.exceptions:
             _log.error("%s", error, extra={"TIDEGATE_CODE": "agent.second"})
-        return EXIT_USAGE
-    return 0
+        code = EXIT_USAGE  # a return is not allowed in here
+    return code
 
 
 async def _run(config: Config, *, act: bool, ready: Callable[[Path], None] | None) -> None:
