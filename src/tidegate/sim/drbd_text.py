@@ -5,7 +5,8 @@ Formats as recorded from drbd-utils 9.22.0 and 9.34.0, down to the blank after a
 has ``open:`` in events2 and ``open``, ``tls``, ``paths`` in JSON.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 
 from tidegate.sim import drbd
 
@@ -261,3 +262,9 @@ def status_json(resources: Iterable[drbd.Resource], utils: tuple[int, int] = NEW
     """``drbdsetup status --json``: the text on standard output, exit code 0. Nothing configured: an empty list."""
     texts = [_json_resource(r, utils) for r in resources]
     return "\n".join(["[", *([",\n".join(texts)] if texts else []), "]", "", ""])
+
+
+def show_json(resources: Iterable[drbd.Resource], options: Mapping[str, Mapping[str, str]]) -> str:
+    """``drbdsetup show --json`` as far as anyone here reads it: names and options."""
+    shown = [{"resource": r.name, "options": dict(options.get(r.name, {}))} for r in resources]
+    return json.dumps(shown, indent=4) + "\n"

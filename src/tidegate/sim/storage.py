@@ -62,11 +62,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
         unavailable: the pool is put on Incus's list of unavailable pools by this (``mount_pool`` only; a failed driver load,
             facts/incus.md 2.3, does not do that).
         took: seconds until it failed.
+        panics: incusd does not log it but panics with this text (s10 in facts/observed.md).
     """
 
     text: str
     unavailable: bool = False
     took: float = 0.0
+    panics: bool = False
 
 
 class Hangs(msgspec.Struct, frozen=True, kw_only=True, tag="hangs"):

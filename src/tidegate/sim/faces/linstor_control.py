@@ -10,7 +10,8 @@ The control socket takes one JSON object per line and answers each with one line
   without ``start`` it begins now, ``"for": s`` in place of ``end`` counts from ``start``.
 - ``{"op": "clear"}``, with ``kind`` and ``subject`` if wanted: end faults.
 - ``{"op": "dump"}``: time, nodes, faults, devices of the local node, data base, the last requests.
-- ``{"op": "drbd", "what": "status" | "events2", "node": …}``: ``text`` as ``drbdsetup`` would print it.
+- ``{"op": "drbd", "what": "status" | "events2" | "show", "node": …}``: ``text`` as ``drbdsetup status --json``,
+  ``events2 --now --full``, ``show --json`` would print it.
 - ``{"op": "primary", "resource": …, "on": true}``: the volume is mounted on the local node (or no longer).
 - ``{"op": "subscribe", "acks": true}``: from now on each event of the local node comes as a line; first a ``device-appears`` with
   ``"current": true`` for each device file there is. With ``acks``, an event with ``"ack": true`` holds the REST call that caused
@@ -34,7 +35,7 @@ import msgspec
 from tidegate.clients import files
 from tidegate.sim import drbd, drbd_text, faults
 from tidegate.sim.faces import linstor_http
-from tidegate.sim.linstor import build, world
+from tidegate.sim.linstor import build, wiring, world
 
 _QUEUE = 10_000
 _LONGEST_LINE = 1 << 20
@@ -49,22 +50,26 @@ class Control:
         self._world = face.world
         self.quit = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._alone = asyncio.Event()
+        self._alone.set()
 
     async def close(self) -> None:
         """Close every connection; their readers see the end."""
         for writer in tuple(self._writers):
             writer.transport.abort()
-        while self._writers:
-            await asyncio.sleep(0)
+        await self._alone.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self._writers.add(writer)
+        self._alone.clear()
         try:
             await self._converse(reader, writer)
         finally:
             self._writers.discard(writer)
             writer.close()
+            if not self._writers:
+                self._alone.set()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -142,6 +147,9 @@ class Control:
         ordered = [node.resources[name] for name in sorted(node.resources)]
         if request.get("what") == "events2":
             return {"text": "\n".join(drbd_text.events2_now(ordered)) + "\n"}
+        if request.get("what") == "show":
+            rules = {r.name: wiring.options(self._world, r.name) for r in ordered}
+            return {"text": drbd_text.show_json(ordered, rules)}
         return {"text": drbd_text.status_json(ordered)}
 
     def _op_dump(self, _request: Json) -> Json:

@@ -114,6 +114,17 @@ def quorum_rule(world: worlds.LinstorWorld, name: str) -> bool:
     return diskful >= 3 or (diskful == 2 and len(placed) > 2)
 
 
+def options(world: worlds.LinstorWorld, name: str) -> dict[str, str]:
+    """The resource options that LINSTOR has set, and the quorum rule, which ``show --json`` prints in any case."""
+    record = world.store.data.definitions[name]
+    group = world.store.data.groups.get(record.group)
+    props = {**(group.props if group else {}), **record.props}
+    space = "DrbdOptions/Resource/"
+    found = {k.removeprefix(space): v for k, v in props.items() if k.startswith(space)}
+    found.setdefault("quorum", "majority" if quorum_rule(world, name) else "off")
+    return found
+
+
 def set_quorum(world: worlds.LinstorWorld, node: str, side: drbd.Resource) -> None:
     """Quorum and suspension of one side, by rule or by fault."""
     suspended = world.fault(_KIND.SUSPENDED, side.name, node) is not None
