@@ -29,16 +29,13 @@ class _Last(msgspec.Struct, frozen=True):
 
 
 class DevicesProbe:
-    """Examines with ``client``. With ``files_count`` regular files are devices too: tests and the demo have no others."""
+    """Examines with ``client``."""
 
     source = Source.DEVICES
 
-    def __init__(
-        self, client: DeviceClient, *, clock: base.Clock, files_count: bool = False
-    ) -> None:
+    def __init__(self, client: DeviceClient, *, clock: base.Clock) -> None:
         self._client = client
         self._clock = clock
-        self._files_count = files_count
         self._last: Mapping[str, _Last] = {}
 
     async def look(self, need: base.Need) -> Observation:
@@ -65,10 +62,7 @@ class DevicesProbe:
         trouble = calls.troubles[0] if calls.troubles else None
         if trouble is not None and not reports:
             return base.silent(self.source, at, Liveness.LOST, trouble)
-        devices = {
-            volume: facts(report, files_count=self._files_count)
-            for volume, report in reports.items()
-        }
+        devices = {volume: facts(report) for volume, report in reports.items()}
         return Observation(source=self.source, at=at, trouble=trouble, devices=devices)
 
     def _is_due(self, volume: str, path: str, urgency: base.Urgency) -> bool:
@@ -79,12 +73,16 @@ class DevicesProbe:
         return urgency is base.Urgency.REST or self._clock() - last.at >= AGAIN
 
 
-def facts(report: DeviceReport, *, files_count: bool = False) -> DeviceFacts:
-    """Return what a device turned out to be. Pure."""
+def facts(report: DeviceReport) -> DeviceFacts:
+    """Return what a device turned out to be. Pure.
+
+    A regular file is one where the client opens such: under a folder that stands for ``/``, in tests and in the demo.
+    """
+    stands_for_one = report.is_regular and report.opened is not OpenResult.NOT_TRIED
     return DeviceFacts(
         path=report.path,
         exists=report.exists,
-        is_device=report.is_block or (files_count and report.is_regular),
+        is_device=report.is_block or stands_for_one,
         rdev=report.rdev,
         opened=report.opened,
         errno=report.errno,

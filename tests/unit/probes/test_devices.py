@@ -20,7 +20,7 @@ class Rig:
         self.now = 10.0
         (root / "dev").mkdir()
         self.client = DeviceClient(root, limit=5.0)
-        self.probe = devices.DevicesProbe(self.client, clock=lambda: self.now, files_count=True)
+        self.probe = devices.DevicesProbe(self.client, clock=lambda: self.now)
 
     def put(self, name: str, data: bytes = b"") -> None:
         (self.root / "dev" / name).write_bytes(data)
@@ -109,7 +109,7 @@ async def test_a_device_that_hangs_is_said_to_and_does_not_hold_up_every_look(
     (tmp_path / "dev" / "good").write_bytes(XFS)
     # Reading a regular file cannot hang; a helper that is not given the time to answer looks the same.
     async with DeviceClient(tmp_path, limit=0.0) as client:
-        probe = devices.DevicesProbe(client, clock=lambda: 1.0, files_count=True)
+        probe = devices.DevicesProbe(client, clock=lambda: 1.0)
         need = base.Need(volumes={"a/0": "/dev/good"})
         seen = await probe.look(need)
         again = await probe.look(need)
