@@ -35,6 +35,16 @@ class Blame(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
+_GONE = frozenset({"incus.not-found", "incus.evacuated"})
+_UNREACHED = frozenset(
+    f"incus.{what}"
+    for what in (
+        *("timeout", "timeout-connect", "disconnected", "refused", "no-socket", "garbage"),
+        *("starting", "stopping", "not-ready", "permission", "unavailable"),
+    )
+)
+"""Codes of the client that say that Incus could not be asked, not that a start failed."""
+_SLOW = "instance.slow"
 _REFUSED = re.compile(
     r"already running|Cluster member is evacuated|cannot be started as in Error status|Instance not found|is busy"
 )
@@ -49,7 +59,7 @@ _HOST = re.compile(
     r"|Could not parse LINSTOR satellite version",
     re.IGNORECASE,
 )
-_CONTROLLER = re.compile(r"Failed to connect to Linstor|/v1/[\w./?-]+\"?: ")
+_CONTROLLER = re.compile(r"Failed to connect to Linstor|\"https?://[^\"\s]*/v1/[^\"\s]*\": ")
 _SATELLITE = re.compile(
     r"Node \S+ is offline|\b404 Not Found\b|No active connection to satellite|not connected",
     re.IGNORECASE,
@@ -84,8 +94,13 @@ def blame(
         return Blame(fault=Fault.REFUSED, key=pace_key(instance))
     if key := _named_cause(instance, text, snapshot, report):
         return Blame(fault=Fault.INFRASTRUCTURE, key=key)
-    if code.startswith(("incus.unreachable", "incus.timeout", "incus.starting")):
+    if code in _GONE:
+        return Blame(fault=Fault.REFUSED, key=pace_key(instance))
+    if code in _UNREACHED:
         return Blame(fault=Fault.INFRASTRUCTURE, key=str(ids.INCUS))
+    if code == _SLOW:
+        # What lasts for minutes is mount(2) or open(2) on a device that hangs (facts/incus.md L75, A10).
+        return Blame(fault=Fault.INFRASTRUCTURE, key=_volume(instance, text, snapshot, report))
     for state in reversed(tuple(report.chain(own))):
         if state.subject != own and not state.ready:
             return Blame(fault=Fault.INFRASTRUCTURE, key=str(state.subject))
