@@ -81,8 +81,11 @@ class _Hand(threading.Thread):
         self._disks = disks
         self._drbd = drbd
         self._texts: dict[str, str] = {}
+        self._minors: dict[str, str] = {}
+        self._mounted: set[str] = set()
         self._over = threading.Event()
         self.files: volumes.DeviceFiles | None = None
+        self.mounts: Path | None = None
         self.trouble: Exception | None = None
         self._events.ask({"op": "subscribe", "acks": True})
 
@@ -94,6 +97,7 @@ class _Hand(threading.Thread):
                     self._make_real(event)
                     if event.get("ack"):
                         self._events.send({"op": "ack", "id": event["id"]})
+                self._promote()
                 self._refresh_texts()
         except (host.LabError, OSError) as error:
             if not self._over.is_set():
@@ -119,8 +123,21 @@ class _Hand(threading.Thread):
             case "device-appears" if self.files is not None:
                 device = self._disks.device(name, number)
                 self.files.appear(name, number, event["minor"], device)
+                self._minors[f"/dev/drbd{event['minor']}"] = name
             case "device-vanishes" if self.files is not None:
                 self.files.vanish(name, number, event["minor"])
+
+    def _promote(self) -> None:
+        """What the machine has mounted is Primary: DRBD promotes at open and demotes at close."""
+        mounted: set[str] = set()
+        if self.mounts is not None:
+            with contextlib.suppress(OSError):  # the machine may just have ended
+                lines = self.mounts.read_text().splitlines()
+                devices = {line.partition(" ")[0] for line in lines}
+                mounted = {name for path, name in self._minors.items() if path in devices}
+        for name in mounted ^ self._mounted:
+            self._asks.ask({"op": "primary", "resource": name, "on": name in mounted})
+        self._mounted = mounted
 
     def _refresh_texts(self) -> None:
         said = {what: self._asks.ask({"op": "drbd", "what": what})["text"] for what in _TEXTS}
@@ -193,11 +210,12 @@ class Controller:
     def booting(self, booted: machine.Machine, faults: Sequence[sim_faults.Fault] = ()) -> None:
         """Say that ``booted`` has just started, and what goes wrong during this boot."""
         self._hand.files = volumes.DeviceFiles(booted.inside("/dev"))
+        self._hand.mounts = Path(f"/proc/{booted.pid}/mounts")
         self._line.ask({"op": "boot", "faults": msgspec.to_builtins(list(faults))})
 
     def down(self) -> None:
         """Say that the machine is down."""
-        self._hand.files = None
+        self._hand.files = self._hand.mounts = None
         self._line.ask({"op": "halt"})
 
     def check(self) -> None:

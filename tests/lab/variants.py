@@ -58,9 +58,14 @@ def _await_map(each: machine.Machine, seconds: float) -> None:
         text = path.read_text() if path.exists() else ""
         if all(f'"{name}"' in text or f"/{name}" in text for name in seed.INSTANCES):
             return
-        time.sleep(0.1)
+        state = each.exec(["systemctl", "is-failed", UNIT.name], check=False).strip()
+        if state == "failed":
+            break
+        time.sleep(0.25)
     last = observe.journal(each.journal, UNIT.name)[-2000:]
-    raise host.LabError(f"the agent wrote no complete {_MAP} in {seconds:.0f} s:\n{last}")
+    raise host.LabError(
+        f"the agent wrote no complete {_MAP} ({seconds:.0f} s waited at most):\n{last}"
+    )
 
 
 def _learn(target: Path, layers: golden.Layers, start: Path) -> None:
