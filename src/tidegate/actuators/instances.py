@@ -70,7 +70,9 @@ class InstanceActuator:
             return attempt.void("instance.runs", "it runs already")
         if found.status != "Stopped":
             return attempt.void("instance.not-stopped", f"its status is {found.status} by now")
-        if not found.should_start:
+        # The power state does not count here: a start that failed late leaves STOPPED (facts/incus.md A21), and a stop by
+        # somebody after a start shows in the time of last use.
+        if found.autostart == "false":
             return attempt.void("instance.not-wanted", "it should not start at boot any more")
         if found.last_used_at != action.last_used_at:
             return attempt.void(
