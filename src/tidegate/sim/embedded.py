@@ -19,7 +19,7 @@ from tidegate.sim.faces.pacer import Pacer
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.timings import IncusTimings
 from tidegate.sim.incus.values import InstanceSpec, PoolSpec, ServerSpec
-from tidegate.sim.linstor.front import PoolFront
+from tidegate.sim.linstor.front import LinstorFront
 from tidegate.sim.linstor.world import Event, LinstorWorld
 
 PREFIX: Final = "incus-volume-"
@@ -86,7 +86,11 @@ class EmbeddedNode:
     ) -> None:
         self.directory = directory
         self.world = LinstorWorld(scenario, epoch=spec.epoch)
-        fronts = {pool.name: PoolFront(self.world) for pool in spec.pools if pool.is_remote}
+        fronts = {
+            pool.name: LinstorFront(self.world, pool=pool.name)
+            for pool in spec.pools
+            if pool.is_remote
+        }
         self.incus = IncusModel(self.world.clock, spec, fronts, timings=timings, seed=scenario.seed)
         self.linstor_face = LinstorFace(self.world)
         self._pacer = Pacer(self.world.clock)

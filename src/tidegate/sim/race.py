@@ -42,7 +42,7 @@ ACTS: Final = (
         title="the satellite's JVM is slow: LINSTOR says OFFLINE while Incus looks",
         fault=faults.Fault(kind=faults.FaultKind.NODE_OFFLINE, end=2.5),
         ready_at=2.5,
-        ends_at=8.0,
+        ends_at=9.0,
     ),
     Act(
         key="devices-late",

@@ -86,7 +86,18 @@ Reply = Done | Failed | Hangs
 
 
 class StorageFront(Protocol):
-    """A storage backend as the Incus model meets it. Both calls are instantaneous questions; time is in the reply."""
+    """A storage backend as the Incus model meets it. All calls are instantaneous questions; time is in the reply."""
+
+    def restarted(self) -> None:
+        """A new incusd process begins: what the old one held (its LINSTOR client, calls under way) is gone."""
+        ...
+
+    def load_driver(self) -> Failed | None:
+        """Load the driver, which looks at this host only: DRBD module, satellite's program. None: it loads.
+
+        Asked often, and by reads of the API too: it must have no effect.
+        """
+        ...
 
     def mount_pool(self) -> Reply:
         """Load the driver and mount the pool: module and satellite binary there, controller answers, own node ONLINE."""

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from tidegate.sim import drbd, faults
+from tidegate.sim.faces.pacer import Pacer
 from tidegate.sim.linstor import answer, view
 from tidegate.sim.linstor.api import Api
 from tidegate.sim.linstor.world import Event, LinstorWorld
@@ -30,13 +31,18 @@ _LONGEST_NAP = 3600.0
 class LinstorFace:
     """One controller on TCP, driven by the event loop's clock.
 
-    Use :meth:`start` and :meth:`stop` in the same event loop. ``before_answer`` is awaited after each mutating call, before its
-    answer goes out: the program saves its state there.
+    Use :meth:`start` and :meth:`stop` in the same event loop. ``scale`` is virtual seconds per real one; where models share a
+    clock, their :class:`Pacer` drives it and ``scale`` is the pacer's. ``before_answer`` is awaited after each mutating call,
+    before its answer goes out: the program saves its state there.
     """
 
-    def __init__(self, world: LinstorWorld, scale: float = 1.0) -> None:
+    def __init__(
+        self, world: LinstorWorld, scale: float = 1.0, *, pacer: Pacer | None = None
+    ) -> None:
         self.world = world
-        self.scale = scale
+        self.scale = scale if pacer is None else pacer.speed
+        self._pacer = pacer
+        self._soon = False
         self.api = Api(world)
         self.before_answer: Callable[[], Any] | None = None
         self.requests: list[str] = []
@@ -113,8 +119,13 @@ class LinstorFace:
         """Bring the world to the present, go on with what waited for it, and sleep until something is due."""
         if self._loop is None or self._stopped:
             return
-        self.world.clock.advance((self._loop.time() - self._zero) * self.scale)
+        self._soon = True  # what happens now needs no further tick
+        if self._pacer is None:
+            self.world.clock.advance((self._loop.time() - self._zero) * self.scale)
+        else:
+            self._pacer.catch_up()
         self.world.calls.poke()
+        self._soon = False
         self._look_at_port()
         if self.world.fault(_KIND.CONTROLLER_HANGS) is None:
             for future in self._hanging:
@@ -126,6 +137,8 @@ class LinstorFace:
         due = self.world.clock.next_due()
         nap = _LONGEST_NAP if due is None else max(0.0, due - self.world.now) / self.scale
         self._timer = self._loop.call_later(min(nap, _LONGEST_NAP), self.tick)
+        if self._pacer is not None:
+            self._pacer.wake()
 
     def boot(self, found: Iterable[faults.Fault] = ()) -> None:
         """Power-cycle the local node with these faults; the present becomes the virtual zero."""
@@ -208,6 +221,9 @@ class LinstorFace:
 
     # --- event streams ---------------------------------------------------------------------------
     def _heard(self, event: Event) -> None:
+        if self._loop is not None and not self._soon:
+            self._soon = True
+            self._loop.call_soon(self.tick)
         for queue in self._streams:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(json.dumps(event))

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from tidegate.sim.incus.journal import Level
-from tidegate.sim.incus.tasks import Steps
+from tidegate.sim.incus.tasks import PanicError, Steps
 from tidegate.sim.incus.values import Refusal
 from tidegate.sim.incus.warnings import POOL_UNAVAILABLE
 from tidegate.sim.incus.world import Validation, World
@@ -23,15 +23,23 @@ class Pools:
         self.loaded: set[str] = set()
         self.waiting: set[str] = set()
         """Pools that the retry loop still has on its list."""
+        for front in world.fronts.values():
+            front.restarted()
         self.drivers: list[str] = []
         """Drivers that could be loaded at the start; not looked at again (D30)."""
 
     def ask(self, question: Callable[[], Reply]) -> Steps[Done | Failed]:
-        """Put a question to the storage and wait for its answer, without end if need be (L31)."""
+        """Put a question to the storage and wait for its answer, without end if need be (L31).
+
+        Raises:
+            PanicError: the answer brings incusd down (observed, s10).
+        """
         while True:
             reply = question()
             if not isinstance(reply, Hangs):
                 yield reply.took
+                if isinstance(reply, Failed) and reply.panics:
+                    raise PanicError(reply.text)
                 return reply
             now, recheck = self._world.clock.now, self._world.timings.recheck
             yield recheck if reply.until is None else max(reply.until - now, _SHORTEST)
@@ -40,9 +48,9 @@ class Pools:
         """Return why the pool's driver does not load now; success is kept for the life of the process (D32, D50, D51)."""
         if pool in self.loaded:
             return None
-        reply = self._world.fronts[pool].mount_pool()
-        if isinstance(reply, Failed) and not reply.unavailable:
-            return reply.text
+        failed = self._world.fronts[pool].load_driver()
+        if failed is not None:
+            return failed.text
         self.loaded.add(pool)
         return None
 
@@ -118,19 +126,16 @@ class Pools:
     def _initialise(self, pool: str) -> Steps[bool]:
         world = self._world
         world.journal.write(Level.DEBUG, "Initializing storage pool", pool=pool)
+        problem = self.load_failure(pool)
+        if problem is not None:
+            world.journal.write(Level.ERROR, "Failed loading storage pool", pool=pool, err=problem)
+            return False
         reply = yield from self.ask(world.fronts[pool].mount_pool)
         if isinstance(reply, Done):
-            self.loaded.add(pool)
             self.unavailable.discard(pool)
             world.journal.write(Level.INFO, "Initialized storage pool", pool=pool)
             world.warnings.resolve(POOL_UNAVAILABLE, pool)
             return True
-        if not reply.unavailable and pool not in self.loaded:
-            world.journal.write(
-                Level.ERROR, "Failed loading storage pool", pool=pool, err=reply.text
-            )
-            return False
-        self.loaded.add(pool)
         self.unavailable.add(pool)
         world.journal.write(Level.ERROR, "Failed mounting storage pool", pool=pool, err=reply.text)
         world.warnings.upsert(POOL_UNAVAILABLE, pool, reply.text)

@@ -13,7 +13,15 @@ from tidegate.sim.incus.journal import Journal
 from tidegate.sim.incus.timings import IncusTimings
 from tidegate.sim.incus.values import Config, Devices, InstanceKind, InstanceSpec, ServerSpec
 from tidegate.sim.incus.warnings import Warnings
-from tidegate.sim.storage import ContentType, Done, IncusVolume, Reply, StorageFront, VolumeKind
+from tidegate.sim.storage import (
+    ContentType,
+    Done,
+    Failed,
+    IncusVolume,
+    Reply,
+    StorageFront,
+    VolumeKind,
+)
 
 POWER = "volatile.last_state.power"
 RUNNING = "RUNNING"
@@ -160,6 +168,13 @@ class LocalFront:
 
     def __init__(self, took: float) -> None:
         self._took = took
+
+    def restarted(self) -> None:
+        """Keep nothing: there is nothing to keep."""
+
+    def load_driver(self) -> Failed | None:
+        """Load it: nothing is needed."""
+        return None
 
     def mount_pool(self) -> Reply:
         """Mount it: a directory is always there."""

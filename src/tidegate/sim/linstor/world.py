@@ -29,19 +29,25 @@ class LinstorWorld:
     """Controller, satellites, DRBD and device files of one scenario.
 
     Attributes:
-        clock: the virtual clock; 0 is the local node's boot.
+        clock: the virtual clock; 0 is the local node's boot. Models of one machine share one: give it to each.
         local: the node whose ``/dev`` counts.
         listeners: called with every event (``kind`` first; see the face's documentation for the list).
         acks_wanted: volumes and device files of the local node must be acknowledged by :meth:`acknowledge` before the REST call
             that made them is answered (the boot lab makes real ones meanwhile).
     """
 
-    def __init__(self, scenario: faults.Scenario, *, epoch: float = EPOCH) -> None:
+    def __init__(
+        self,
+        scenario: faults.Scenario,
+        *,
+        epoch: float = EPOCH,
+        clock: clocks.VirtualClock | None = None,
+    ) -> None:
         self.scenario = scenario
         self.timings = scenario.timings
         self.local = scenario.layout.local
         self.epoch = epoch
-        self.clock = clocks.VirtualClock()
+        self.clock = clock or clocks.VirtualClock()
         self.chance = random.Random(f"{scenario.seed}/chance")
         self.store = store.Store(scenario.seed)
         self.faults: list[faults.Fault] = []
