@@ -112,7 +112,12 @@ def _wrong(seen: DeviceFacts, expected: Expected) -> str:
 
 
 def _wrong_minor(seen: DeviceFacts, expected: Expected) -> str:
-    """DRBD's minors are fixed (facts/linstor-observed.md A6): the kernel's word counts, then LINSTOR's."""
+    """DRBD's minors are fixed (facts/linstor-observed.md A6): the kernel's word counts, then LINSTOR's.
+
+    A loop device in DRBD's place is none (the boot lab's stand-in): then its file must be the volume's.
+    """
+    if seen.backing_file is not None:
+        return _wrong_backing(seen, expected)
     if expected.kernel_minor is not None:
         if seen.rdev is not None and not _is_minor(seen, expected.kernel_minor):
             major, minor = seen.rdev
