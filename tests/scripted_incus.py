@@ -43,17 +43,19 @@ class ScriptedFront:
         self.volume: Reply = PREPARED
         self.volumes: dict[str, Reply] = {}
         self.asked: list[IncusVolume] = []
-        self.mounts = 0
+        self.processes = 0
+
+    def restarted(self) -> None:
+        self.processes += 1
+
+    def load_driver(self) -> Failed | None:
+        return self.mount if isinstance(self.mount, Failed) and not self.mount.unavailable else None
 
     def mount_pool(self) -> Reply:
-        self.mounts += 1
         return self.mount
 
     def prepare_volume(self, volume: IncusVolume) -> Reply:
         self.asked.append(volume)
-        # A driver that does not load answers so to every call.
-        if isinstance(self.mount, Failed) and not self.mount.unavailable:
-            return self.mount
         return self.volumes.get(volume.name, self.volume)
 
 

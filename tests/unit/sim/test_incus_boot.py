@@ -156,16 +156,33 @@ def test_warnings_of_earlier_boots_are_resolved_and_fresh_ones_kept() -> None:
 
 
 def test_images_on_an_unavailable_pool_keep_incusd_from_starting() -> None:
-    """D19: fatal, and systemd starts it again until the start-rate limit."""
+    """D19: fatal; and the unit sits in start-post until waitready gives up (I7), then the same again."""
     server = values.ServerSpec(
         pools=scripted_incus.POOLS, config={"storage.images_volume": "remote/images"}
     )
     lab = Lab(server=server)
     lab.front.mount = scripted_incus.OFFLINE
-    lab.booted(60.0)
-    assert lab.messages().count("Failed to start the daemon") == 5
-    assert lab.model.units.service.result == "start-limit-hit"
-    assert lab.running() == set()
+    lab.booted(590.0)
+    assert lab.messages().count("Failed to start the daemon") == 1
+    assert lab.model.units.service.sub == "start-post"
+    assert lab.model.units.startup.active == "failed"
+    lab.clock.advance(610.0)
+    assert lab.messages().count("Failed to start the daemon") == 2
+    assert lab.model.units.service.restarts == 1
+    lab.all_well()
+    lab.model.units.restart()  # what a person would do
+    lab.run(6.0)
+    assert lab.running() == {"c1", "c2", "c3", "d1"}
+
+
+def test_a_pending_patch_needs_all_pools() -> None:
+    """D19b."""
+    server = values.ServerSpec(pools=scripted_incus.POOLS, is_patch_pending=True)
+    lab = Lab(server=server)
+    lab.front.mount = scripted_incus.OFFLINE
+    lab.booted()
+    (line,) = [line for line in lab.model.journal if line.msg == "Failed to start the daemon"]
+    assert "Unavailable storage pools: [remote]" in line.context["err"]
 
 
 def test_a_demo_shrinks_only_incus_own_waits() -> None:
@@ -184,3 +201,19 @@ def test_a_demo_shrinks_only_incus_own_waits() -> None:
 def test_a_factor_that_is_no_factor_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="above zero"):
         IncusTimings().scaled(factor)
+
+
+def test_s10_an_answer_without_volumes_brings_incusd_down_and_nobody_comes() -> None:
+    """Observed: it panics in its first pass, and waitready keeps the unit activating until 602."""
+    lab = Lab()
+    text = "panic: runtime error: index out of range [0] with length 0"
+    lab.front.volumes = {"c1": Failed(text=text, panics=True)}
+    lab.clock.at(20.0, lab.all_well)
+    lab.booted(600.0)
+    assert lab.messages().count(text) == 1
+    assert lab.phase() is Phase.GONE
+    assert lab.model.units.service.active == "activating"
+    lab.clock.advance(610.0)
+    assert lab.running() == {"c1", "c2", "c3", "d1"}
+    assert lab.model.units.service.restarts == 1
+    assert lab.front.processes == 2

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidegate.sim.incus.daemon import Daemon
-from tidegate.sim.incus.tasks import Signal, Steps, Tasks, first_of
+from tidegate.sim.incus.daemon import Daemon, Phase
+from tidegate.sim.incus.tasks import Signal, Steps, Task, Tasks, first_of
 from tidegate.sim.incus.world import World, should_autostart
 
 _START_LIMIT = 5
@@ -42,6 +42,7 @@ class Units:
         self._tasks = Tasks(world.clock, self._broken)
         self._starts: deque[float] = deque(maxlen=_START_LIMIT)
         self._is_stop_wanted = False
+        self._job: Task[None] | None = None
         self.daemon: Daemon | None = None
         self.service = UnitState()
         self.startup = UnitState()
@@ -80,10 +81,8 @@ class Units:
         """Queue a start job for incus.service (StartUnit)."""
         if self.service.active in {"inactive", "failed"}:
             self._is_stop_wanted = False
-            self.service = UnitState(
-                active="activating", sub="start-pre", restarts=self.service.restarts
-            )
-            self._tasks.spawn(self._start())
+            self.service = UnitState(active="activating", sub="start-pre")
+            self._job = self._tasks.spawn(self._start())
 
     def stop(self) -> None:
         """Stop incus.service: SIGTERM, which leaves instances running (U40), SIGKILL after the limit (U41)."""
@@ -160,46 +159,48 @@ class Units:
         self._starts.append(now)
         yield world.timings.exec
         daemon = self.daemon = Daemon(world, self._exited)
-        self.service = msgspec.structs.replace(self.service, sub="start-post")
+        self._set(active="activating", sub="start-post")
         spawned, self.spawned = self.spawned, Signal()
         spawned.set()
         yield from self._wait_ready(daemon)
 
     def _wait_ready(self, daemon: Daemon) -> Steps[None]:
-        """``incusd waitready`` in ExecStartPost (C2, U31), and what its time-out leads to (U42)."""
+        """``incusd waitready`` in ExecStartPost (C2, U31), and what its time-out leads to (U42).
+
+        systemd waits for it even when the process that it asks about is dead (observed, s10).
+        """
         timings, clock = self._world.timings, self._world.clock
         limit = clock.now + timings.waitready_limit
-        while not daemon.ready.is_set:
-            if daemon is not self.daemon:
-                return
-            if clock.now >= limit:
-                daemon.terminate()
-                yield timings.stop_limit
-                if daemon is self.daemon:
-                    daemon.kill()
+        while clock.now < limit:
+            if daemon.phase is Phase.READY:
+                self.service = UnitState(
+                    active="active",
+                    sub="running",
+                    restarts=self.service.restarts,
+                    active_since=clock.now,
+                )
                 return
             yield timings.waitready_poll
-        if daemon is self.daemon:
-            self.service = UnitState(
-                active="active",
-                sub="running",
-                restarts=self.service.restarts,
-                active_since=clock.now,
-            )
+        self._set(active="deactivating", sub="stop-sigterm")
+        yield from self._end(daemon)
+        self._restart_on_failure("exit-code")
 
     def _stop(self) -> Steps[None]:
         self._is_stop_wanted = True
-        daemon = self.daemon
-        if daemon is None:
-            self.service = UnitState()
-            return
-        self.service = msgspec.structs.replace(
-            self.service, active="deactivating", sub="stop-sigterm"
-        )
-        daemon.terminate()
-        limit = self._tasks.spawn(self._kill_late(daemon))
-        yield daemon.gone
-        limit.kill()
+        if self._job is not None:
+            self._job.kill()
+        if self.daemon is not None:
+            self._set(active="deactivating", sub="stop-sigterm")
+            yield from self._end(self.daemon)
+        self.service = UnitState()
+
+    def _end(self, daemon: Daemon) -> Steps[None]:
+        """SIGTERM, and SIGKILL after the limit."""
+        if not daemon.gone.is_set:
+            daemon.terminate()
+            limit = self._tasks.spawn(self._kill_late(daemon))
+            yield daemon.gone
+            limit.kill()
 
     def _kill_late(self, daemon: Daemon) -> Steps[None]:
         yield self._world.timings.stop_limit
@@ -219,23 +220,28 @@ class Units:
         self.power_loss()
 
     def _exited(self, status: int) -> None:
-        """The process has ended: Restart=on-failure, unless a stop was asked for."""
+        """The process has ended: Restart=on-failure, unless a stop was asked for or ``waitready`` still runs."""
         self.daemon = None
-        if self._is_stop_wanted or status == 0:
-            self.service = UnitState()
-        else:
-            self.service = UnitState(
-                active="activating",
-                sub="auto-restart",
-                result="exit-code" if status > 0 else "signal",
-                restarts=self.service.restarts + 1,
-            )
-            self._tasks.spawn(self._restart_later())
+        if self.service.active == "active" and not self._is_stop_wanted:
+            if status == 0:
+                self.service = UnitState()
+            else:
+                self._restart_on_failure("exit-code" if status > 0 else "signal")
         self._changed()
+
+    def _restart_on_failure(self, result: str) -> None:
+        restarts = self.service.restarts + 1
+        self.service = UnitState(
+            active="activating", sub="auto-restart", result=result, restarts=restarts
+        )
+        self._job = self._tasks.spawn(self._restart_later())
+
+    def _set(self, *, active: str, sub: str) -> None:
+        self.service = msgspec.structs.replace(self.service, active=active, sub=sub)
 
     def _restart_later(self) -> Steps[None]:
         yield self._world.timings.restart
-        self.service = msgspec.structs.replace(self.service, sub="start-pre")
+        self._set(active="activating", sub="start-pre")
         yield from self._start()
 
     def _fail(self, result: str) -> None:
