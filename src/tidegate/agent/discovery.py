@@ -92,6 +92,13 @@ class Linstor:
     def _use(self, found: discover.Discovered) -> None:
         self.found = found
         chosen = found.linstor
+        self._refused: Trouble | None = None
+        password = chosen.password
+        if chosen.password_file:
+            try:
+                password = files.read_text(Path(chosen.password_file)).rstrip("\n")
+            except errors.ClientError as error:
+                self._refused = error.trouble
         to = endpoints.Endpoints(
             urls=chosen.controllers,
             ca_file=chosen.ca_file or None,
@@ -101,10 +108,9 @@ class Linstor:
             key_file=chosen.key_file or None,
             key_pem=chosen.key or None,
             username=chosen.username or None,
-            password=chosen.password or None,
+            password=password or None,
             token_file=chosen.token_file or None,
         )
-        self._refused: Trouble | None = None
         self._client = LinstorClient(to, own=[GUARD], connect_limit=chosen.connect_deadline)
         self._probe = LinstorProbe(
             self._client, node=found.node, clock=self._clock, deadline=chosen.deadline
@@ -114,7 +120,7 @@ class Linstor:
 def _evidence_of_host(config: Config, wanted: WantedMap | None) -> discover.Evidence:
     root = Path(config.host.root)
     return discover.Evidence(
-        hostname=socket.gethostname().partition(".")[0],
+        hostname=socket.gethostname(),  # whole, as Incus takes it (facts/incus.md L3)
         client_conf=_text(root / discover.CLIENT_CONF.lstrip("/")),
         satellite_token=(root / discover.SATELLITE_TOKEN.lstrip("/")).exists(),
         wanted=wanted,
