@@ -23,6 +23,7 @@ class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     peer_wait: float = 30.0
     """How long after a device came up its absent peer is waited for, where DRBD has no quorum (contract.md safety 1)."""
     peer_alive: PeerAlivePolicy = PeerAlivePolicy.WAIT
+    """With a volume without quorum whose peer lives but is not connected: wait for it, or, after the peer wait, use it."""
     standalone_grace: float = 15.0
     """StandAlone shorter than this is the normal way up (contract.md safety 1)."""
     stale_after: float = 30.0

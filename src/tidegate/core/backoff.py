@@ -7,12 +7,16 @@ import msgspec
 
 
 class BackoffPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """First wait, growth and limit (seconds); ``jitter`` is the share by which a wait may be shortened or stretched."""
+    """How waits grow, in seconds."""
 
     first: float = 1.0
+    """Wait after the first failure."""
     factor: float = 2.0
+    """By how much each further failure stretches the wait."""
     limit: float = 30.0
+    """The longest wait."""
     jitter: float = 0.2
+    """Share by which a wait may be shortened or stretched, so that two causes never keep step."""
     good_after: float = 600.0
     """Seconds without a failure after which the next one counts as the first again."""
 
