@@ -224,8 +224,7 @@ class Changes:
         record = self._find.definition(name)
         number = len(record.volumes)
         entries = self._find.entries(rc.OP_CREATE | rc.OBJ_VLM_DFN, RscDfn=name)
-        with_drbd = record.drbd or not record.layers
-        new = build.new_volumes(self._world, [fields.size_kib], with_drbd=with_drbd)[0]
+        new = build.new_volumes(self._world, [fields.size_kib], with_drbd=record.drbd)[0]
         record.volumes.append(msgspec.structs.replace(new, number=number))
         self._db.changed += 1
         text = (

@@ -79,7 +79,8 @@ class Copies:
     def make(self, request: Request, name: str) -> Call:
         """POST snapshots."""
         body = self._find.body(request.body, SnapshotBody)
-        entries = self._find.entries(rc.OP_CREATE | rc.OBJ_SNAPSHOT, RscDfn=name)
+        refs = {"RscDfn": name, "Snapshot": body.name}
+        entries = self._find.entries(rc.OP_CREATE | rc.OBJ_SNAPSHOT, **refs)
         record = self._find.definition(name, into=entries)
         placed = [p for p in self._db.placements(definition=name) if not p.diskless]
         for placement in placed:
@@ -108,9 +109,7 @@ class Copies:
         yield Wait(ready=lambda: world.acknowledged(name))
         text = f"New snapshot '{body.name}' of resource '{name}' registered."
         details = f"Snapshot '{body.name}' of resource '{name}' UUID is: {one.uuid}"
-        entries.add(
-            rc.CREATED, text, details=details, refs={"UUID": one.uuid, "Snapshot": body.name}
-        )
+        entries.add(rc.CREATED, text, details=details, refs={"UUID": one.uuid})
         return entries.answer(201) if trouble.status == 200 else trouble
 
     def delete(self, _request: Request, name: str, snapshot: str) -> Call:

@@ -107,13 +107,20 @@ class Placing:
             and self._world.fault(_KIND.POOL_MISSING, p.name, node) is None
             and (p.thin or p.free_kib >= need)
         ]
-        return max(found, key=lambda p: p.free_kib, default=None)
+        return max(found, key=self._free, default=None)
+
+    def _free(self, pool: store.Pool) -> int:
+        """Free space as the autoplacer ranks it: each volume there already counts a little, so that placements alternate (a0)."""
+        placed = (v for p in self._db.data.placements if p.node == pool.node for v in p.volumes)
+        return pool.free_kib - 8 * sum(v.pool == pool.name for v in placed)
 
     def _settle_layers(self, record: store.Definition, layers: list[str]) -> None:
         if not record.layers:
             record.layers = list(layers)
         if record.drbd and not record.port:
             record.port, record.secret = self._db.free_port(), self._db.new_secret()
+            for volume in record.volumes:
+                volume.minor = volume.minor or self._db.free_minor()
 
     # --- spawn and autoplace ---------------------------------------------------------------------
     def spawn(self, request: Request, group: str) -> Call:
@@ -161,7 +168,7 @@ class Placing:
         taken = {p.node for p in placed}
         free = ((n, self._pool_for(n, record, record.layers)) for n in self._db.data.nodes)
         pools = {n: p for n, p in free if p is not None and n not in taken}
-        best = sorted(pools, key=lambda n: (-pools[n].free_kib, n))[: max(missing, 0)]
+        best = sorted(pools, key=lambda n: (-self._free(pools[n]), n))[: max(missing, 0)]
         if len(best) < missing:
             return self._not_enough(record, count, entries)
         new = [build.place(self._world, record, n, pools[n].name) for n in best]

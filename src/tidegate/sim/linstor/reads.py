@@ -136,7 +136,8 @@ class Reads:
 
     def volume_definitions(self, _request: Request, name: str) -> Answer:
         """A definition's volumes."""
-        return Answer(body=[view.volume_definition(v) for v in self._find.definition(name).volumes])
+        record = self._find.definition(name)
+        return Answer(body=[view.volume_definition(self._world, record, v) for v in record.volumes])
 
     def sync_status(self, _request: Request, name: str) -> Answer:
         """True once no side waits for data."""

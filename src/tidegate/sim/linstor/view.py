@@ -146,17 +146,25 @@ def group(record: store.Group) -> Json:
     )
 
 
-def volume_definition(record: store.VolumeDefinition) -> Json:
-    """A volume definition."""
+def volume_definition(
+    world: worlds.LinstorWorld, owner: store.Definition, record: store.VolumeDefinition
+) -> Json:
+    """A volume definition; layers are known once its definition has them, some properties once it is placed (recorded)."""
     number = {"volume_number": record.number, "minor_number": record.minor}
-    with_drbd = [{"type": "DRBD", "data": number}] if record.minor is not None else []
-    props = {"DrbdOptions/Disk/block-size": "512", "StorDriver/internal/AllocationGranularity": "1"}
+    layers: list[Json] = [
+        {"type": layer, "data": number} if layer == "DRBD" else {"type": layer}
+        for layer in owner.layers
+    ]
+    props = dict(record.props)
+    if world.store.placements(definition=owner.name):
+        props["DrbdOptions/Disk/block-size"] = "512"
+        props["StorDriver/internal/AllocationGranularity"] = "1"
     return full(
         {
             "volume_number": record.number,
             "size_kib": record.size_kib,
-            "props": dict(sorted({**record.props, **props}.items())),
-            "layer_data": [*with_drbd, {"type": "STORAGE"}],
+            "props": dict(sorted(props.items())),
+            "layer_data": layers,
             "uuid": record.uuid,
         }
     )
@@ -190,7 +198,7 @@ def definition(
         {"type": layer, "data": number} if layer == "DRBD" else {"type": layer}
         for layer in record.layers
     ]
-    with_volumes = [volume_definition(v) for v in record.volumes] if volumes else []
+    with_volumes = [volume_definition(world, record, v) for v in record.volumes] if volumes else []
     return full(
         {
             "name": record.name,
