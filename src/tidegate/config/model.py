@@ -119,13 +119,16 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     root: str = "/"
     """Put in front of ``/sys`` and ``/usr``; another one than ``/`` is for tests and the demo."""
     satellite_port: Port = 3366
+    """Where this node's satellite listens."""
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The supervisor."""
 
     state_dir: str = "/var/lib/tidegate"
+    """What must last over reboots: the map of what is wanted, the history."""
     run_dir: str = "/run/tidegate"
+    """The agent's socket."""
     poll_fast: Seconds = 0.25
     """Seconds between two looks at a source while something is waited for."""
     poll_rest: Seconds = 10.0

@@ -40,6 +40,7 @@ class RecoveryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How recovery acts."""
 
     enabled: bool = True
+    """False: observe, judge and tell, act on nothing."""
     parallel_starts: int = 4
     """At most so many instances are being started at once."""
     backoff: BackoffPolicy = BackoffPolicy()
