@@ -131,16 +131,17 @@ class IncusProbe:
             )
             instances = group.create_task(calls.ask(listing))
             status = group.create_task(calls.ask(self._member_status(member)))
-        if projects is not None and (found := projects.result()) is not None:
+        found = projects.result() if projects else None
+        warned = warnings.result() if warnings else None
+        if found is not None:
             self._projects = translate_incus.projects(found)
-        if seldom and not calls.troubles:
+        if found is not None and warned is not None:
             self._seldom_at = now
         if (answers := pools.result()) is not None:
             self._pools = translate_incus.pools(answers, self._pools)
         told = instances.result()
         if told is None and member is not None:
             told = await self._one_by_one(need)
-        warned = warnings.result() if warnings else None
         self._daemon = translate_incus.server(
             server, phase=phase, member_status=status.result() or self._daemon.member_status
         )

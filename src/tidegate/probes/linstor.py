@@ -59,7 +59,9 @@ class LinstorProbe:
                 name: group.create_task(calls.ask(self._placements(name)))
                 for name in self._share(need.resources, need.urgency)
             }
-        if seldom and not calls.troubles:
+        told_pools = pools.result() if pools else None
+        told_definitions = definitions.result() if definitions else None
+        if told_pools is not None and told_definitions is not None:
             self._seldom_at = now
         told = {name: task.result() for name, task in placements.items()}
         return Observation(
@@ -70,8 +72,8 @@ class LinstorProbe:
                 version, url=self._client.active or "", latency=now - asked_at
             ),
             nodes=translate_linstor.nodes(nodes),
-            storage_pools=pools.result() if pools else None,
-            definitions=definitions.result() if definitions else None,
+            storage_pools=told_pools,
+            definitions=told_definitions,
             placements={name: placed for name, placed in told.items() if placed is not None},
         )
 
