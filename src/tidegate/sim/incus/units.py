@@ -43,6 +43,7 @@ class Units:
         self._starts: deque[float] = deque(maxlen=_START_LIMIT)
         self._is_stop_wanted = False
         self._job: Task[None] | None = None
+        self._stop_job: Task[None] | None = None
         self.daemon: Daemon | None = None
         self.service = UnitState()
         self.startup = UnitState()
@@ -86,15 +87,21 @@ class Units:
 
     def stop(self) -> None:
         """Stop incus.service: SIGTERM, which leaves instances running (U40), SIGKILL after the limit (U41)."""
-        self._tasks.spawn(self._stop())
+        self._replace_stop(self._stop())
 
     def restart(self) -> None:
         """Restart incus.service: instances keep running (U43)."""
-        self._tasks.spawn(self._restart())
+        self._replace_stop(self._restart())
 
     def shut_down(self) -> None:
         """Shut the machine down cleanly: ``incusd shutdown`` stops the instances (A41), unless incusd is still starting (U19)."""
-        self._tasks.spawn(self._shut_down())
+        self._replace_stop(self._shut_down())
+
+    def _replace_stop(self, steps: Steps[None]) -> None:
+        """A stop or restart takes the place of one that has not ended, as jobs of one unit do."""
+        if self._stop_job is not None:
+            self._stop_job.kill()
+        self._stop_job = self._tasks.spawn(steps)
 
     def _deliver(self, call: Callable[[Daemon], None]) -> Steps[None]:
         while (daemon := self.daemon) is None or not daemon.listening.is_set:
@@ -158,6 +165,7 @@ class Units:
             return
         self._starts.append(now)
         yield world.timings.exec
+        assert self.daemon is None, "two incusd at once"
         daemon = self.daemon = Daemon(world, self._exited)
         self._set(active="activating", sub="start-post")
         spawned, self.spawned = self.spawned, Signal()
