@@ -218,7 +218,7 @@ class IncusApi:
         world = self._model.world
         found = views.instances(world, project=None if is_all else _project(request))
         if not _is_recursive(request):
-            return [views.instance_url(record) for record in found]
+            return [values.instance_url(record.id) for record in found]
         return [views.instance(world, record) for record in found]
 
     def _id(self, request: web.Request) -> ids.InstanceId:

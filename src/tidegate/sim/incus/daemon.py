@@ -12,7 +12,7 @@ from tidegate.sim.incus.journal import Level
 from tidegate.sim.incus.operations import RUNNING, Operation, Operations
 from tidegate.sim.incus.pools import Pools
 from tidegate.sim.incus.tasks import Signal, Steps, Tasks
-from tidegate.sim.incus.values import DEFAULT_PROJECT, Refusal
+from tidegate.sim.incus.values import Refusal, instance_url
 from tidegate.sim.incus.world import RUNNING as POWER_RUNNING
 from tidegate.sim.incus.world import InstanceRecord, World
 
@@ -217,25 +217,25 @@ class Daemon:
             answer(Refusal("Instance not found", 404))
             return
 
-        def start() -> Steps[Refusal | None]:
-            return self.instances.start(record, by_api=True, stateful=stateful)
-
-        def stop() -> Steps[Refusal | None]:
-            return self.instances.stop(record, by_api=True, is_forced=is_forced, stateful=stateful)
-
-        def restart() -> Steps[Refusal | None]:
-            return self._restart(record, is_forced=is_forced)
-
-        works = {"start": start, "stop": stop, "restart": restart}
-        descriptions = {"start": "Starting", "stop": "Stopping", "restart": "Restarting"}
+        works: dict[str, tuple[str, Callable[[], Steps[Refusal | None]]]] = {
+            "start": (
+                "Starting instance",
+                lambda: self.instances.start(record, by_api=True, stateful=stateful),
+            ),
+            "stop": (
+                "Stopping instance",
+                lambda: self.instances.stop(
+                    record, by_api=True, is_forced=is_forced, stateful=stateful
+                ),
+            ),
+            "restart": ("Restarting instance", lambda: self._restart(record, is_forced=is_forced)),
+        }
         if action not in works:
             answer(Refusal(f"Unknown action: '{action}'", 400))
             return
-        project = instance.project
-        suffix = "" if project == DEFAULT_PROJECT else f"?project={project}"
-        resources = {"instances": [f"/1.0/instances/{instance.name}{suffix}"]}
-        description = f"{descriptions[action]} instance"
-        answer(self.operations.run(description, resources, project, works[action]))
+        description, work = works[action]
+        resources = {"instances": [instance_url(instance)]}
+        answer(self.operations.run(description, resources, instance.project, work))
 
     def _restart(self, record: InstanceRecord, *, is_forced: bool) -> Steps[Refusal | None]:
         refusal = yield from self.instances.stop(record, by_api=True, is_forced=is_forced)

@@ -26,6 +26,12 @@ def instance_id(name: str, project: str = DEFAULT_PROJECT) -> ids.InstanceId:
     return ids.InstanceId(ids.ProjectName(project), ids.InstanceName(name))
 
 
+def instance_url(instance: ids.InstanceId) -> str:
+    """Return the API's address of an instance; project default is left out."""
+    suffix = "" if instance.project == DEFAULT_PROJECT else f"?project={instance.project}"
+    return f"/1.0/instances/{instance.name}{suffix}"
+
+
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A storage pool of Incus. ``config`` as the API shows it."""
 

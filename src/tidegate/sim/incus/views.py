@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON that the REST API shows: the world and one process in, plain dicts out (facts/incus.md section 5)."""
 
+from tidegate.sim.incus import values
 from tidegate.sim.incus.daemon import Daemon
 from tidegate.sim.incus.events import timestamp
 from tidegate.sim.incus.values import DEFAULT_PROJECT, InstanceKind, PoolSpec, ProjectSpec, Refusal
@@ -78,7 +79,9 @@ def pool(world: World, daemon: Daemon, spec: PoolSpec, *, is_local: bool) -> Bod
     if problem is not None:
         return Refusal(problem)
     is_missing = is_local and spec.name in daemon.pools.unavailable
-    used_by = [instance_url(record) for record in _by_id(world) if record.spec.pool == spec.name]
+    used_by = [
+        values.instance_url(record.id) for record in _by_id(world) if record.spec.pool == spec.name
+    ]
     members = [member.name for member in world.server.members] or ["none"]
     return {
         "name": spec.name,
@@ -115,7 +118,7 @@ def volumes(world: World, pool_name: str) -> list[Body]:
                     kind=record.spec.kind,
                     content="block" if is_machine else "filesystem",
                     project=record.spec.project,
-                    used_by=[instance_url(record)],
+                    used_by=[values.instance_url(record.id)],
                 )
             )
     for spec in world.server.volumes:
@@ -152,20 +155,13 @@ def _volume(
 
 def _users(world: World, volume: str, pool_name: str) -> list[str]:
     return [
-        instance_url(record)
+        values.instance_url(record.id)
         for record in _by_id(world)
         if any(
             device.get("source") == volume and device.get("pool") == pool_name
             for device in record.expanded_devices.values()
         )
     ]
-
-
-def instance_url(record: InstanceRecord) -> str:
-    """Return the API's address of an instance; project default is left out."""
-    project = record.id.project
-    suffix = "" if project == DEFAULT_PROJECT else f"?project={project}"
-    return f"/1.0/instances/{record.id.name}{suffix}"
 
 
 def instance_status(world: World, record: InstanceRecord) -> tuple[str, int]:
@@ -249,7 +245,9 @@ def projects(world: World) -> list[Body]:
             "name": spec.name,
             "description": "",
             "config": dict(spec.config),
-            "used_by": [instance_url(record) for record in instances(world, project=spec.name)],
+            "used_by": [
+                values.instance_url(record.id) for record in instances(world, project=spec.name)
+            ],
         }
         for spec in [default, *declared]
     ]
