@@ -56,6 +56,7 @@ class Linstor:
         incus_member: str | None = None,
         incus_has_linstor: bool = False,
         incus_environment: Mapping[str, str] | None = None,
+        controller_unit: bool = False,
     ) -> None:
         """Take in what was found out since; what changes the way to LINSTOR is used from the next look on."""
         evidence = msgspec.structs.replace(
@@ -64,6 +65,7 @@ class Linstor:
             incus_member=incus_member or self._evidence.incus_member,
             incus_has_linstor=incus_has_linstor or self._evidence.incus_has_linstor,
             incus_environment=incus_environment or self._evidence.incus_environment,
+            controller_unit=controller_unit or self._evidence.controller_unit,
         )
         if evidence == self._evidence:
             return

@@ -4,7 +4,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus import socket as incus_socket
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
-from tidegate.clients.systemd.manager import Manager
+from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
 from tidegate.core.snapshot import Snapshot, Source
 from tidegate.core.wanted import WantedMap
@@ -36,7 +36,7 @@ from tidegate.probes.devices import DevicesProbe
 from tidegate.probes.drbd import DrbdProbe
 from tidegate.probes.host import HostProbe
 from tidegate.probes.incus import IncusProbe
-from tidegate.probes.systemd import SystemdProbe
+from tidegate.probes.systemd import BOOTED, SystemdProbe, variables
 
 FLUSH_WITHIN = 3.0
 _log = logging.getLogger("tidegate")
@@ -104,9 +104,10 @@ class _Clients:
             units.incus_socket_unit,
             units.incus_startup_unit,
             units.satellite_unit,
+            units.controller_unit,
         )
         manager = self.manager
-        ask_unit = None if manager is None else _ask_unit(manager, units.incus_unit)
+        ask_unit = None if manager is None else asker(manager, units.incus_unit, clock=now)
         incus = IncusProbe(
             self.incus,
             unit=ask_unit,
@@ -118,7 +119,7 @@ class _Clients:
             HostProbe(
                 root=Path(config.host.root), satellite_port=config.host.satellite_port, clock=now
             ),
-            SystemdProbe(manager, units=names, clock=now),
+            SystemdProbe(manager, units=names, clock=now, on_units=self._learn_from_systemd),
             self.linstor,
             DrbdProbe(_drbd(config), clock=now),
             DevicesProbe(self.devices, clock=now),
@@ -141,6 +142,14 @@ class _Clients:
         await self.devices.close()
         if self.manager is not None:
             await self.manager.close()
+
+    def _learn_from_systemd(self, units: Mapping[str, Unit]) -> None:
+        names = self._config.systemd
+        incus, controller = units.get(names.incus_unit), units.get(names.controller_unit)
+        self.linstor.learn(
+            incus_environment=variables(incus) if incus is not None else None,
+            controller_unit=controller is not None and controller.load_state == "loaded",
+        )
 
     def _learn_from_incus(self, server: wire.Server) -> None:
         environment = server.environment
@@ -171,6 +180,12 @@ def _observer(config: Config, clients: _Clients, wanted: WantedMap | None, boot:
 
 def _is_used(config: Config, source: Source) -> bool:
     return not (source is Source.INCUS and config.incus.use is Use.OFF)
+
+
+def _manager(config: Config) -> Manager | None:
+    if config.systemd.use is Use.OFF or not BOOTED.exists():
+        return None
+    return Manager(deadline=config.systemd.deadline)
 
 
 def _drbd(config: Config) -> DrbdClient | None:
