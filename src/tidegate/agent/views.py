@@ -112,7 +112,7 @@ class Views:
             verdict = decide.decide(report, subjects, waited=self._boottime() - began, limit=limit)
             if verdict.kind is not decide.VerdictKind.WAIT:
                 as_json = request.get("format") == "json"
-                text = _json(document.verdict(verdict)) if as_json else f"{verdict.sentence}\n"
+                text = _json(_verdict(verdict)) if as_json else f"{verdict.sentence}\n"
                 yield {"exit": verdict.exit_code, "text": text}
                 return
             yield {"progress": verdict.sentence}
@@ -125,6 +125,21 @@ class Views:
                 return await self._scene.next_report()
         except TimeoutError:
             return self._scene.report
+
+
+def _verdict(found: decide.Verdict) -> dict[str, Any]:
+    return {
+        "format": document.FORMAT,
+        "verdict": found.kind,
+        "sentence": found.sentence,
+        "grade": found.grade,
+        "ready": found.ready,
+        "total": found.total,
+        "waiting_for": [
+            {"subject": str(one.subject), "summary": one.summary, "since": one.since}
+            for one in found.waiting_for
+        ],
+    }
 
 
 def _json(value: Any) -> str:

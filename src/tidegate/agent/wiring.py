@@ -36,7 +36,7 @@ from tidegate.probes.devices import DevicesProbe
 from tidegate.probes.drbd import DrbdProbe
 from tidegate.probes.host import HostProbe
 from tidegate.probes.incus import IncusProbe
-from tidegate.probes.systemd import BOOTED, SystemdProbe, variables
+from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
 
 FLUSH_WITHIN = 3.0
 _log = logging.getLogger("tidegate")
