@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-
 from tests import recordings
 
 ROOT = recordings.DATA / "linstor"

@@ -57,6 +57,7 @@ class DeviceTree:
     def __init__(self, node: str) -> None:
         self.node = node
         self._files: dict[str, DeviceFile] = {}
+        self.first_loop = 4
         self.verdict: Callable[[DeviceFile], int] = lambda _file: 0
         self.on_change: Callable[[str, DeviceFile], None] = lambda _what, _file: None
 
@@ -94,6 +95,6 @@ class DeviceTree:
         return self.verdict(file) if file else errno.ENOENT
 
     def free_loop(self) -> int:
-        """The lowest free loop device number: they move from boot to boot (A6)."""
+        """The lowest free loop device number. They move from boot to boot (facts/linstor-observed.md A6): see ``first_loop``."""
         used = {f.minor for f in self._files.values() if f.major == LOOP_MAJOR}
-        return next(n for n in range(4, 4096) if n not in used)
+        return next(n for n in range(self.first_loop, 4096) if n not in used)

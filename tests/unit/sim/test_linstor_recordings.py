@@ -127,7 +127,7 @@ def test_every_answer_of_a_healthy_system_is_the_recorded_one_but_for_the_table(
             request = f"{exchange.method} {exchange.path}"
             rows = [r for r in ON_PURPOSE if re.fullmatch(r.request, request)]
             for difference in compare(exchange, call(recorded_world, exchange)):
-                row = next((r for r in rows if re.fullmatch(r.differs, difference, re.S)), None)
+                row = next((r for r in rows if re.fullmatch(r.differs, difference, re.DOTALL)), None)
                 if row is None:
                     unexplained.append(f"{request} ({exchange.note}) {difference[:300]}")
                 else:

@@ -57,7 +57,17 @@ class Connections:
         """The unit starts; the port opens later."""
         if life.started:
             return
-        world = self._world
+        world, link = self._world, life.link
+        life.process += 1
+
+        def reset() -> None:
+            # the new kernel answers the old connection's pings with RST (facts/linstor-observed.md C, b8)
+            if life.link == link and life.status is not Status.OFFLINE:
+                self.forget(life)
+                world.look_again()
+
+        if life.status is not Status.OFFLINE:
+            world.clock.after(world.vary(world.timings.noticed_close), reset)
 
         def opened() -> None:
             if life.powered:
@@ -89,7 +99,7 @@ class Connections:
         return self._world.fault(_KIND.NODE_CONNECTED, life.name) is not None
 
     def _plan_loss(self, life: Life) -> None:
-        world, link = self._world, life.link
+        world, link, process = self._world, life.link, life.process
         offline = world.fault(_KIND.NODE_OFFLINE, life.name)
         silent = not life.powered or self.mute(life) or (offline is not None and offline.silent)
         timings = world.timings
@@ -101,7 +111,7 @@ class Connections:
             if life.link != link:
                 return
             # a silent gap shorter than the detection passes unnoticed, a closed connection never does
-            if not (silent and self._reachable(life)):
+            if not (silent and life.process == process and self._reachable(life)):
                 self.forget(life)
                 world.look_again()
 

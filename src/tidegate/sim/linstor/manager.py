@@ -30,8 +30,8 @@ class DeviceManagers:
     def look(self) -> None:
         """Retry what a fault held and does so no more; begin the run that a false ONLINE had kept from happening."""
         for life in self._world.lives.values():
-            if life.status is not Status.ONLINE:
-                continue
+            if life.status is not Status.ONLINE or not self._acts(life):
+                continue  # the controller may still believe in it
             if not self._world.connection.manages(life):
                 if life.running or life.run_over:
                     self.abort(life)
@@ -41,6 +41,11 @@ class DeviceManagers:
                 self.start(life)
             else:
                 self._plan_retries(life)
+
+    def _acts(self, life: Life) -> bool:
+        """True if the satellite's process is there and not stopped in its tracks."""
+        connection = self._world.connection
+        return connection.listening(life) and not connection.mute(life)
 
     def abort(self, life: Life) -> None:
         """The run ends here: connection or power is gone."""

@@ -28,6 +28,7 @@ class Life(msgspec.Struct, kw_only=True):
         drbd: DRBD's tools and module are installed.
         powered: the machine runs.
         started: its satellite process has come as far as opening its port (faults may still keep it from that).
+        process: counts satellite processes; a connection never outlives one.
         status: the controller's view.
         link: counts connections: what was planned for an earlier one is void.
         reported: resources whose ``state`` came since the connection (3.5).
@@ -47,6 +48,7 @@ class Life(msgspec.Struct, kw_only=True):
     drbd: bool = True
     powered: bool = True
     started: bool = False
+    process: int = 0
     status: Status = Status.OFFLINE
     link: int = 0
     reported: set[str] = set()

@@ -143,6 +143,7 @@ class LinstorWorld:
         self.manager.abort(life)
         life.failed.clear()
         self.replication.host_gone(life.name)
+        self.trees[life.name].first_loop = self.chance.randrange(4, 64)
         self.look_again()
 
     def new_boot(self, found: Iterable[faults.Fault]) -> None:
