@@ -237,11 +237,13 @@ def world(
     lost: Mapping[Source, Trouble | None] | None = None,
     off: tuple[Source, ...] = (),
     silent: tuple[Source, ...] = (),
+    stale: tuple[Source, ...] = (),
     **sections: Any,
 ) -> Snapshot:
     """A healthy node at ``at``, everything as it is since ``since``, except what ``sections`` say.
 
-    ``lost`` sources answered until ``since`` and do not any more; ``off`` ones are not there; ``silent`` ones were never heard of.
+    ``lost`` sources answered until ``since`` and do not any more; ``off`` ones are not there; ``silent`` ones were never heard of,
+    ``stale`` ones have said nothing since ``since``.
     """
     told = healthy_sections()
     for parts in told.values():
@@ -260,6 +262,6 @@ def world(
         if lost is not None and source in lost:
             gone = Observation(source=source, at=at, liveness=Liveness.LOST, trouble=lost[source])
             snapshot = snapshots.apply(snapshot, gone)
-        else:
+        elif source not in stale:
             snapshot = snapshots.apply(snapshot, Observation(source=source, at=at, **parts))
     return edit(snapshot, at=at)

@@ -38,11 +38,6 @@ def unknown(code: str, means: str, expected: str, remedy: str) -> Code:
     return _entry(Grade.UNKNOWN, code, means, expected, remedy)
 
 
-def fine(code: str, means: str, expected: str, remedy: str) -> Code:
-    """Return an entry whose finding only informs."""
-    return _entry(Grade.OK, code, means, expected, remedy)
-
-
 def _entry(
     grade: Grade, code: str, means: str, expected: str, remedy: str, *, person: bool = False
 ) -> Code:

@@ -23,6 +23,18 @@ CODES: Final[tuple[Code, ...]] = (
         "Look at what the source says itself: {hint}",
     ),
     unknown(
+        "source.hung",
+        "A look at this source did not come back in time; what it told before is not believed.",
+        "an answer in time",
+        "Everything else is still observed. Look at what the source says itself.",
+    ),
+    unknown(
+        "source.bug",
+        "A look at this source failed by a fault of Tidegate's own.",
+        "no fault",
+        "Report it, with the log of tidegate-agent.service.",
+    ),
+    unknown(
         "source.stale",
         "The newest fact about this is too old to be believed.",
         "a fact at most {limit} s old",

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from tidegate.health.code import Code, degraded, failing, fine, unknown
+from tidegate.health.code import Code, degraded, failing, unknown
 
 _READY = "incusd has finished its own start"
 
@@ -119,11 +119,5 @@ CODES: Final[tuple[Code, ...]] = (
         "one resource definition for each of its volumes",
         "See the finding about the volume: {volume}",
         person=True,
-    ),
-    fine(
-        "instance.left-stopped",
-        "The instance was started in this boot and stopped since, by a person or from within: it is left alone.",
-        "nothing",
-        "Nothing; by hand: incus start {name} --project {project}",
     ),
 )

@@ -175,10 +175,10 @@ CODES: Final[tuple[Code, ...]] = (
         person=True,
     ),
     degraded(
-        "volume.peer-offline",
-        "A peer's node is OFFLINE; the volume is used without it.",
+        "volume.peer-absent",
+        "A peer with a disk is not connected; the volume is used without it. There is one copy less than planned.",
         "every peer connected",
-        "Bring {peer} back.",
+        "Bring {peer} back, or repair the link to it: drbdadm status {resource}",
     ),
     degraded(
         "volume.peer-disk",

@@ -116,6 +116,7 @@ def _not_known(view: View, belief: Belief, fact: Fact[HostFacts] | None) -> Find
     code, observed = {
         Belief.STALE: ("source.stale", f"what is known of the host is {view.age(fact):.0f} s old"),
         Belief.LOST: ("source.lost", f"the host cannot be looked at: {why}"),
+        Belief.STARTING: ("source.lost", f"the host cannot be looked at: {why}"),
     }.get(belief, ("source.new", "the host has not been looked at yet"))
     return catalogue.finding(
         code,

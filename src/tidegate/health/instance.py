@@ -37,12 +37,11 @@ def _rests_on(want: Want) -> tuple[Subject, ...]:
 
 
 def _findings(view: View, want: Want) -> list[Finding]:
+    if want.facts is None and not want.wanted:
+        return []
     if want.facts is None:
         text = "Incus cannot be asked about it yet"
         return [_finding(view, want, "instance.not-known", text, waiting=True)]
-    if want.left:
-        text = "it was started in this boot and stopped since"
-        return [_finding(view, want, "instance.left-stopped", text)]
     if not want.wanted:
         return []
     findings = []
@@ -92,4 +91,6 @@ def _good(want: Want) -> str:
         return ""
     if want.facts.runs:
         return "runs"
+    if want.left:
+        return "was started in this boot and stopped since: left alone"
     return "stopped, and should not run"

@@ -112,7 +112,7 @@ def _in_use_elsewhere(replica: Replica) -> list[Doubt]:
         Doubt(
             code="volume.peer-primary",
             observed=f"{peer.name} is Primary: the volume is in use there",
-            context={"peer": str(peer.name)},
+            context={"peer": peer.name},
         )
         for peer in replica.peers
         if peer.primary
@@ -244,7 +244,7 @@ def _connected(replica: Replica, peer: Peer, policy: HealthPolicy, now: float) -
         Doubt(
             code="volume.peer-disk",
             observed=f"the copy on {peer.name} is {peer.disk}",
-            context={"peer": str(peer.name)},
+            context={"peer": peer.name},
         )
     ]
 
@@ -284,7 +284,9 @@ def _standalone(replica: Replica, peer: Peer, policy: HealthPolicy, now: float) 
 def _disconnected(replica: Replica, peer: Peer, policy: HealthPolicy, now: float) -> Doubt:
     what = f"{peer.name} is not connected ({peer.connection})"
     if replica.primary:
-        # It runs here already, so here are the newest data; what is lost is the copy.
+        # It is in use here already, so here are the newest data; what is lost is the copy.
+        if peer.node is PeerNode.ALIVE:
+            return _alive(peer, what, grade=Grade.DEGRADED)
         return _absent(peer, what)
     left = _left(replica, policy, now)
     if left > 0:
@@ -293,15 +295,24 @@ def _disconnected(replica: Replica, peer: Peer, policy: HealthPolicy, now: float
         return _absent(peer, f"{what}, its node is OFFLINE, and it was waited for")
     if policy.peer_alive is PeerAlivePolicy.USE:
         return _absent(peer, f"{what}; used without it by configuration")
-    known = peer.node is PeerNode.ALIVE
+    if peer.node is PeerNode.ALIVE:
+        return _alive(peer, what)
+    return Doubt(
+        code="volume.peer-unknown",
+        observed=f"{what}, and nobody knows whether its node lives",
+        since=peer.since,
+        context={"peer": peer.name},
+    )
+
+
+def _alive(peer: Peer, what: str, *, grade: Grade | None = None) -> Doubt:
     status = f" ({peer.status})" if peer.status else ""
     return Doubt(
-        code="volume.peer-alive" if known else "volume.peer-unknown",
-        observed=f"{what}, and its node lives{status}"
-        if known
-        else f"{what}, and nobody knows whether its node lives",
+        code="volume.peer-alive",
+        observed=f"{what}, and its node lives{status}",
+        grade=grade,
         since=peer.since,
-        context={"peer": str(peer.name)},
+        context={"peer": peer.name},
     )
 
 
@@ -317,14 +328,14 @@ def _waiting(peer: Peer, what: str, left: float, policy: HealthPolicy) -> Doubt:
         observed=f"{what}; waits for it {left:.0f} s more",
         since=peer.since,
         waiting=True,
-        context={"peer": str(peer.name), "limit": f"{policy.peer_wait:.0f}"},
+        context={"peer": peer.name, "limit": f"{policy.peer_wait:.0f}"},
     )
 
 
 def _absent(peer: Peer, what: str) -> Doubt:
     return Doubt(
-        code="volume.peer-offline",
+        code="volume.peer-absent",
         observed=what,
         since=peer.since,
-        context={"peer": str(peer.name)},
+        context={"peer": peer.name},
     )

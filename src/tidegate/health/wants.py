@@ -32,6 +32,8 @@ class Origin(enum.StrEnum):
 
     INCUS = "incus"
     MAP = "map"
+    MEMORY = "memory"
+    """Incus said it in this boot, too long ago to be believed for more than this; only used without a map."""
     NOWHERE = "nowhere"
 
 
@@ -60,6 +62,7 @@ class Wants:
         self.pools: Mapping[str, PoolFacts] | None = _value(
             view, snapshot.pools if speaks else None
         )
+        self._known_pools = snapshot.pools.value if snapshot.pools is not None else {}
         instances = _value(view, snapshot.instances if speaks else None)
         if instances is not None:
             self.origin = Origin.INCUS
@@ -71,6 +74,14 @@ class Wants:
         elif snapshot.wanted is not None:
             self.origin = Origin.MAP
             self.all = tuple(_of_map(kept) for kept in snapshot.wanted.instances)
+        elif snapshot.instances is not None:
+            # Incus spoke in this boot and is silent now: who is wanted is remembered, how they are is not known.
+            self.origin = Origin.MEMORY
+            self.all = tuple(
+                msgspec.structs.replace(self._of_incus(facts), facts=None, left=False)
+                for facts in sorted(snapshot.instances.value.values(), key=lambda facts: facts.id)
+                if is_here(facts, snapshot.incus.value if snapshot.incus is not None else None)
+            )
         else:
             self.origin = Origin.NOWHERE
             self.all = ()
@@ -80,7 +91,7 @@ class Wants:
         """Pools of Incus that lie on LINSTOR, as far as known: from Incus, else from the map."""
         kept = self.view.snapshot.wanted
         known = {pool.name: pool for pool in kept.pools} if kept else {}
-        for pool in (self.pools or {}).values():
+        for pool in self._known_pools.values():
             if pool.driver == LINSTOR_DRIVER and pool.resource_group is not None:
                 known[pool.name] = WantedPool(
                     name=pool.name,
