@@ -30,6 +30,7 @@ _BUS: Final = jeepney.DBusAddress(
     "/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus"
 )
 _UNSENT_LIMIT: Final = 1024 * 1024
+_CALLS: Final = 64  # at the same time; dbus-daemon allows 128 and refuses what is more
 _BROKEN: Final = (ValueError, KeyError, IndexError, TypeError, AssertionError, struct.error)
 
 
@@ -123,6 +124,7 @@ class Bus(asyncio.Protocol):
         self._auth = auth.Authenticator()
         self._parser = low_level.Parser()
         self._serials = itertools.count(1)
+        self._calls = asyncio.Semaphore(_CALLS)
         self._pending: dict[int, asyncio.Future[low_level.Message]] = {}
         self._subscribed: list[Signals] = []
         self._transport: asyncio.Transport | None = None
@@ -158,10 +160,10 @@ class Bus(asyncio.Protocol):
         message = jeepney.new_method_call(target, method, signature, body)
         serial = next(self._serials)
         answer: asyncio.Future[low_level.Message] = asyncio.get_running_loop().create_future()
-        self._send(message, serial)
-        self._pending[serial] = answer
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(deadline), self._calls:
+                self._pending[serial] = answer  # first: sending may lose the connection
+                self._send(message, serial)
                 reply = await answer
         except TimeoutError as error:
             text = f"{self._where}: no answer to {method} within {deadline:g} s"
@@ -275,7 +277,8 @@ class Bus(asyncio.Protocol):
         if reply is None:
             name = "org.freedesktop.DBus.Error.UnknownMethod"
             reply = jeepney.new_error(message, name, "s", ("no such method here",))
-        if not message.header.flags & low_level.MessageFlag.no_reply_expected:
+        expected = not message.header.flags & low_level.MessageFlag.no_reply_expected
+        if expected and self._trouble is None:
             self._send(reply, next(self._serials))
 
     def _refusal(self, reply: low_level.Message, method: str) -> BusError:

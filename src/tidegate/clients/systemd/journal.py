@@ -118,4 +118,6 @@ class JournalHandler(logging.Handler):
             file.write(data)
             file.flush()
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-            socket.send_fds(self._socket, [b""], [descriptor], 0, self._path)
+            # socket.send_fds would not do: it forgets the address.
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", descriptor))
+            self._socket.sendmsg([b""], [rights], 0, self._path)
