@@ -70,8 +70,8 @@ def discover(config: Config, evidence: Evidence) -> Discovered:
     if not urls:
         trouble = Trouble(
             code="controller.none-configured",
-            text="no LINSTOR controller is known: neither the configuration, nor Incus, nor the environment of"
-            f" {config.systemd.incus_unit}, nor {CLIENT_CONF} names one",
+            text="no LINSTOR controller is known: none is configured, and neither Incus nor"
+            f" {config.systemd.incus_unit} nor {CLIENT_CONF} names one",
             hint='set [linstor] controllers = ["http://HOST:3370"] in /etc/tidegate/tidegate.toml, or LS_CONTROLLERS',
         )
     return Discovered(

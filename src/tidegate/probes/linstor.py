@@ -16,6 +16,8 @@ AT_ONCE: Final = 4
 """Calls under way at the same time: a controller that just came up has better things to do."""
 PER_LOOK: Final = 40
 """Placements read in one fast look; with more wanted than that, each look goes on where the last ended."""
+FAST: Final = 2.0
+"""Looks that follow each other sooner than this (seconds) share the placements among them."""
 SELDOM: Final = 5.0
 """Seconds between two readings of what changes rarely, while looks are fast."""
 
@@ -33,6 +35,7 @@ class LinstorProbe:
         self._clock = clock
         self._deadline = deadline
         self._seldom_at = float("-inf")
+        self._looked_at = float("-inf")
         self._next = 0
 
     async def look(self, need: base.Need) -> Observation:
@@ -51,19 +54,25 @@ class LinstorProbe:
         # What is left of this look's time is theirs; whoever does not make it is read in the next.
         left = 1.6 * self._deadline - (self._clock() - asked_at)
         calls = base.Calls(self.source, at_once=AT_ONCE, limit=left)
+        resting = need.urgency is base.Urgency.REST or now - self._looked_at >= FAST
         seldom = need.urgency is base.Urgency.REST or now - self._seldom_at >= SELDOM
+        self._looked_at = now
         async with asyncio.TaskGroup() as group:
             pools = group.create_task(self._pools(calls)) if seldom else None
             definitions = group.create_task(self._definitions(calls)) if seldom else None
             placements = {
                 name: group.create_task(calls.ask(self._placements(name)))
-                for name in self._share(need.resources, need.urgency)
+                for name in self._share(need, resting=resting)
             }
         told_pools = pools.result() if pools else None
         told_definitions = definitions.result() if definitions else None
         if told_pools is not None and told_definitions is not None:
             self._seldom_at = now
         told = {name: task.result() for name, task in placements.items()}
+        placed: dict[str, tuple[PlacementFacts, ...]] = {
+            name: found for name, found in told.items() if found is not None
+        }
+        self._next += len(placed)
         return Observation(
             source=self.source,
             at=now,
@@ -74,7 +83,7 @@ class LinstorProbe:
             nodes=translate_linstor.nodes(nodes),
             storage_pools=told_pools,
             definitions=told_definitions,
-            placements={name: placed for name, placed in told.items() if placed is not None},
+            placements=placed,
         )
 
     async def _pools(self, calls: base.Calls) -> dict[str, StoragePoolFacts] | None:
@@ -86,16 +95,12 @@ class LinstorProbe:
         told = await calls.ask(self._client.resource_definitions(deadline=self._deadline))
         return None if told is None else translate_linstor.definitions(told)
 
-    def _share(
-        self, resources: Sequence[ResourceName], urgency: base.Urgency
-    ) -> Sequence[ResourceName]:
-        """Return whose placements this look reads."""
-        count = len(resources)
-        if urgency is base.Urgency.REST or count <= PER_LOOK:
-            return resources
-        first = self._next % count
-        self._next = first + PER_LOOK
-        return [resources[(first + step) % count] for step in range(PER_LOOK)]
+    def _share(self, need: base.Need, *, resting: bool) -> Sequence[ResourceName]:
+        """Return whose placements this look reads, beginning where the last one ended."""
+        names = need.resources
+        first = self._next % len(names) if names else 0
+        turned = [*names[first:], *names[:first]]
+        return turned if resting else turned[:PER_LOOK]
 
     async def _placements(self, name: ResourceName) -> tuple[PlacementFacts, ...]:
         """Return the placements of one resource; empty when it is gone."""

@@ -107,16 +107,44 @@ async def test_many_placements_are_read_in_turns_and_none_is_forgotten(rig: Rig)
     fill(rig.fake, count)
     need = base.Need(resources=tuple(ResourceName(f"r{n}") for n in range(count)))
     looked = rig.probe()
+    await looked.look(need)
     seen: set[str] = set()
     for _ in range(3):
+        rig.now += 0.25
         told = (await looked.look(need)).placements
         assert told is not None
         assert len(told) == linstor.PER_LOOK
         seen |= set(told)
     assert len(seen) == count
-    rest = await looked.look(base.Need(resources=need.resources, urgency=base.Urgency.REST))
-    assert rest.placements is not None
-    assert len(rest.placements) == count
+
+
+@pytest.mark.parametrize(("urgency", "gap"), [(base.Urgency.REST, 0.25), (base.Urgency.FAST, 10.0)])
+async def test_at_rest_every_look_reads_all(rig: Rig, urgency: base.Urgency, gap: float) -> None:
+    fill(rig.fake, 100)
+    need = base.Need(resources=tuple(ResourceName(f"r{n}") for n in range(100)), urgency=urgency)
+    looked = rig.probe()
+    for _ in range(2):
+        told = (await looked.look(need)).placements
+        assert told is not None
+        assert len(told) == 100
+        rig.now += gap
+
+
+async def test_a_look_that_runs_out_of_time_is_continued_by_the_next(rig: Rig) -> None:
+    names = [f"r{n}" for n in range(8)]
+    fill(rig.fake, len(names))
+    paths = {f"/v1/resource-definitions/{name}/resources" for name in names[4:]}
+    rig.fake.hanging |= paths
+    need = base.Need(resources=tuple(map(ResourceName, names)), urgency=base.Urgency.REST)
+    looked = rig.probe(deadline=0.4)
+    first = await looked.look(need)
+    assert first.placements is not None
+    assert set(first.placements) == set(names[:4])
+    rig.fake.hanging.clear()
+    rig.fake.asked.clear()
+    await looked.look(need)
+    asked = [path.split("/")[3] for path in rig.fake.asked if path.endswith("/resources")]
+    assert set(asked[:4]) == set(names[4:]), "those that were not read come first"
 
 
 async def test_a_resource_that_is_gone_has_no_placements(rig: Rig) -> None:
