@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One sentence per step: what it does, or why it does nothing."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from tidegate.config.policy import RecoveryPolicy
@@ -12,6 +13,7 @@ from tidegate.recovery.desire import Will
 from tidegate.recovery.standing import Survey
 from tidegate.recovery.state import RecoveryState
 
+_LASTS = re.compile(r" for \d+ s\b")
 _SHOWN = 3
 """At most so many names are written out; a sentence must fit on a line."""
 
@@ -105,7 +107,9 @@ def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[st
 
 def _wait(subject: Subject, held: Sequence[Verdict], report: Report) -> str:
     state = report.state(subject)
-    why = f": {state.summary}" if state is not None and state.summary else ""
+    # Without the ticking part, or the same sentence would be news at every look.
+    text = _LASTS.sub("", state.summary) if state is not None else ""
+    why = f": {text}" if text else ""
     return f"{_subjects(held)} {_verb(held, 'wait')} for {subject}{why}"
 
 

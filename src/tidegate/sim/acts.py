@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Actions carried out on a simulated node, with the preconditions that the real actuators read at the last moment.
+
+The rules are those of :mod:`tidegate.actuators`; only the calls are the models' own.
+"""
+
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from tidegate.core.action import (
+    AcknowledgeWarning,
+    Action,
+    Outcome,
+    OutcomeKind,
+    StartInstance,
+    StartUnit,
+    ValidatePool,
+)
+from tidegate.sim.incus.daemon import Phase
+from tidegate.sim.incus.model import IncusModel
+from tidegate.sim.incus.operations import SUCCESS, Operation
+from tidegate.sim.incus.values import Refusal
+from tidegate.sim.incus.views import instance_status
+from tidegate.sim.incus.warnings import WarningStatus
+from tidegate.sim.linstor.node import Status
+from tidegate.sim.linstor.world import LinstorWorld
+
+CALL: Final = 0.02
+"""Seconds from the decision until the call has read its preconditions and is sent."""
+VALIDATE_LIMIT: Final = 60.0
+START_LIMIT: Final = 300.0
+
+Report = Callable[[Outcome], None]
+
+
+class Act:
+    """One action on its way. It reports exactly one outcome, unless its agent was killed."""
+
+    def __init__(
+        self, action: Action, world: LinstorWorld, incus: IncusModel, report: Report
+    ) -> None:
+        self.action = action
+        self.began = world.now
+        self._world = world
+        self._incus = incus
+        self._report = report
+        self._over = False
+        world.clock.after(CALL, self._send)
+
+    def forget(self) -> None:
+        """Its agent is gone: what was sent goes on, nobody hears of it; what was not is never sent."""
+        self._over = True
+
+    def _end(self, kind: OutcomeKind, text: str = "", code: str = "sim") -> None:
+        if self._over:
+            return
+        self._over = True
+        self._report(
+            Outcome(
+                action=self.action,
+                kind=kind,
+                code=code,
+                text=text,
+                started_at=self.began,
+                ended_at=self._world.now,
+            )
+        )
+
+    def _send(self) -> None:
+        if self._over:
+            return
+        match self.action:
+            case ValidatePool():
+                self._validate(self.action)
+            case StartInstance():
+                self._start(self.action)
+            case AcknowledgeWarning():
+                self._acknowledge(self.action)
+            case StartUnit():
+                self._start_unit()
+            case _:
+                assert_never(self.action)
+
+    # --- pools -----------------------------------------------------------------------------------
+    def _validate(self, action: ValidatePool) -> None:
+        incus, world = self._incus, self._world
+        if incus.phase is not Phase.READY:
+            return self._end(OutcomeKind.VOID, "Incus is still in its own first pass")
+        if incus.pool_status(action.pool) != "Unavailable":
+            return self._end(OutcomeKind.VOID, "it is mounted by now")
+        if world.lives[world.local].status is not Status.ONLINE:
+            return self._end(OutcomeKind.VOID, "the satellite is not ONLINE any more")
+        if incus.world.unknown_volumes.get(action.pool):
+            return self._end(OutcomeKind.FAILED, "resources unknown to Incus", "pool.unknown")
+        self._limit(VALIDATE_LIMIT)
+        incus.validate([action.pool], self._validated)
+        return None
+
+    def _validated(self, refusal: Refusal | None) -> None:
+        if refusal is None:
+            self._end(OutcomeKind.DONE)
+        else:
+            self._end(OutcomeKind.FAILED, refusal.text)
+
+    # --- instances -------------------------------------------------------------------------------
+    def _start(self, action: StartInstance) -> None:
+        void = self._unwanted(action)
+        if void:
+            return self._end(OutcomeKind.VOID, void)
+        self._limit(START_LIMIT)
+        self._incus.change_state(action.instance, "start", self._accepted, stateful=action.stateful)
+        return None
+
+    def _unwanted(self, action: StartInstance) -> str:
+        incus = self._incus
+        if incus.phase is not Phase.READY:
+            return "Incus is not ready"
+        record = incus.world.instances.get(action.instance)
+        if record is None:
+            return "it is gone"
+        status, _ = instance_status(incus.world, record)
+        if status != "Stopped":
+            return f"its status is {status} by now"
+        if record.expanded_config.get("boot.autostart") == "false":
+            return "it should not start at boot any more"
+        # Times travel as text of microseconds.
+        if abs((action.last_used_at or 0.0) - record.last_used_at) > 1e-3:
+            return "somebody started it meanwhile"
+        if record.location != incus.world.server.location:
+            return f"it lives on {record.location} by now"
+        return f"this member is {incus.world.member_status}" if incus.world.is_evacuated else ""
+
+    def _accepted(self, answer: Operation | Refusal) -> None:
+        if isinstance(answer, Refusal):
+            return self._end(OutcomeKind.FAILED, answer.text)
+
+        def ended() -> None:
+            kind = OutcomeKind.DONE if answer.status == SUCCESS else OutcomeKind.FAILED
+            self._end(kind, answer.err)
+
+        answer.done.on_set(ended)
+        return None
+
+    # --- the rest --------------------------------------------------------------------------------
+    def _acknowledge(self, action: AcknowledgeWarning) -> None:
+        row = self._incus.warnings.get(action.uuid)
+        if row is None or row.status is not WarningStatus.NEW:
+            return self._end(OutcomeKind.VOID, "it is not new any more")
+        row.status = WarningStatus.ACKNOWLEDGED
+        return self._end(OutcomeKind.DONE)
+
+    def _start_unit(self) -> None:
+        if self._incus.units.service.active != "inactive":
+            return self._end(OutcomeKind.VOID, "it is not inactive any more")
+        self._incus.units.start()
+        return self._end(OutcomeKind.DONE)
+
+    def _limit(self, seconds: float) -> None:
+        """Give up waiting after ``seconds``, or when incusd's process ends: nobody knows then what came of it."""
+        self._world.clock.after(
+            seconds, lambda: self._end(OutcomeKind.UNCERTAIN, "timed out", "incus.timeout")
+        )
+        if self._incus.daemon is not None:
+            text = "connection reset"
+            self._incus.daemon.gone.on_set(
+                lambda: self._end(OutcomeKind.UNCERTAIN, text, "incus.disconnected")
+            )

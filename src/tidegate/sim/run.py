@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The closed loop on the virtual clock: simulated node → looks → judge → recovery.step → actions on the node → outcomes.
+
+The same judge and the same ``step`` as in the agent, without sockets: a boot of an hour takes less than a second, and the same
+schedule with the same seed always runs the same way. :func:`simulate` is the door; what must never happen is watched meanwhile by
+:mod:`~tidegate.sim.watch`.
+"""
+
+import functools
+import math
+from typing import Final
+
+import msgspec
+
+from tidegate.config.policy import HealthPolicy, RecoveryPolicy
+from tidegate.core.action import Action, Outcome
+from tidegate.core.finding import Report
+from tidegate.core.ids import BootId, NodeName, SubjectKind, VolumeId
+from tidegate.core.snapshot import Snapshot, apply
+from tidegate.core.wanted import WantedMap
+from tidegate.health import judge
+from tidegate.health import wanted as wanted_map
+from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.step import Event, Finished, Observed, Tick, step
+from tidegate.sim.acts import Act
+from tidegate.sim.incus.model import IncusModel
+from tidegate.sim.incus.operations import SUCCESS, Operation
+from tidegate.sim.incus.values import Refusal
+from tidegate.sim.linstor.front import LinstorFront
+from tidegate.sim.linstor.world import LinstorWorld
+from tidegate.sim.looks import Looks
+from tidegate.sim.schedule import Deed, Happening, Schedule
+from tidegate.sim.watch import Result, Watch
+
+AGENT_AT: Final = 1.0
+"""Seconds after boot at which the agent starts, and after which systemd starts it again when it was killed."""
+GRID: Final = 0.25
+"""Seconds between two looks while something waits. Looks at which nothing can have changed are left out."""
+SETTLE: Final = 0.05
+"""Seconds from the end of an action to the agent's next cycle."""
+WAITING_LOOK, RESTING_LOOK = 5.0, 10.0
+"""Seconds after which everything is looked at in any case, while something waits and at rest."""
+
+
+def simulate(schedule: Schedule, *, with_tidegate: bool = True) -> Result:
+    """Run ``schedule`` to its horizon. A rule that is broken is in ``violations``, not raised."""
+    kept = kept_map(schedule) if with_tidegate else None
+    return Simulation(schedule, with_tidegate=with_tidegate, kept=kept).run()
+
+
+def kept_map(schedule: Schedule) -> WantedMap | None:
+    """Return the map that the agent kept when all was well: drawn at the end of the same boot without faults."""
+    quiet = Schedule(
+        name="before",
+        layout=schedule.layout,
+        server=schedule.server,
+        seed=schedule.seed,
+        horizon=30.0,
+    )
+    return _kept_map(msgspec.json.encode(quiet))
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_map(key: bytes) -> WantedMap | None:
+    schedule = msgspec.json.decode(key, type=Schedule)
+    healthy = Simulation(schedule, with_tidegate=True, kept=None)
+    healthy.run()
+    assert healthy.report is not None
+    return wanted_map.draw(healthy.snapshot, healthy.report, None, schedule.server.epoch - 3600.0)
+
+
+class Simulation:
+    """One run. Use :func:`simulate`; this is for tests that look inside."""
+
+    def __init__(self, schedule: Schedule, *, with_tidegate: bool, kept: WantedMap | None) -> None:
+        self.schedule = schedule
+        self.world = LinstorWorld(schedule.scenario, epoch=schedule.server.epoch)
+        self.clock = self.world.clock
+        fronts = {
+            pool.name: LinstorFront(self.world, pool=pool.name)
+            for pool in schedule.server.pools
+            if pool.is_remote
+        }
+        self.incus = IncusModel(self.clock, schedule.server, fronts, seed=schedule.seed)
+        self.watch = Watch(schedule, self.world, self.incus)
+        self.health, self.policy = HealthPolicy(), RecoveryPolicy()
+        self.state = RecoveryState()
+        self.report: Report | None = None
+        self.cycles = 0
+        self._kept = kept
+        self._alive_at = AGENT_AT if with_tidegate else math.inf
+        self._acts: list[Act] = []
+        self._outcomes: list[Outcome] = []
+        self._wake_at: float | None = None
+        self._begin_agent()
+        for happening in schedule.happenings:
+            self.clock.at(happening.at, functools.partial(self._happen, happening))
+
+    def run(self) -> Result:
+        """Boot, and go on to the horizon."""
+        self.world.boot()
+        self.incus.boot()
+        while self.clock.now < self.schedule.horizon:
+            self._advance()
+            if self.clock.now >= self._alive_at:
+                self._cycle()
+        self.watch.end(with_tidegate=math.isfinite(self._alive_at))
+        return self.watch.result(self.cycles)
+
+    # --- time ------------------------------------------------------------------------------------
+    def _advance(self) -> None:
+        """Let time pass until the agent has something to do."""
+        end = self.schedule.horizon
+        if self.clock.now < self._alive_at:
+            self.clock.advance(min(self._alive_at, end))
+            return
+        limit = min(end, self.clock.now + self._longest())
+        if self._wake_at is not None:
+            limit = min(limit, max(self._wake_at, self.clock.now + SETTLE))
+        while (due := self.clock.next_due()) is not None and due < limit:
+            self.clock.advance(due)
+            if self.clock.now < self._alive_at:
+                return
+            if self._outcomes:
+                limit = min(limit, self.clock.now + SETTLE)
+            limit = min(limit, self._grid())
+        self.clock.advance(limit)
+
+    def _grid(self) -> float:
+        return (math.floor(self.clock.now / GRID) + 1) * GRID
+
+    def _longest(self) -> float:
+        waiting = self.report is None or any(
+            state.wanted and not state.ready for state in self.report.subjects.values()
+        )
+        return WAITING_LOOK if waiting else RESTING_LOOK
+
+    # --- the agent -------------------------------------------------------------------------------
+    def _begin_agent(self) -> None:
+        self.looks = Looks(self.world, self.incus)
+        self.state = RecoveryState()
+        self.report = None
+        self._wake_at = None
+        self.snapshot = Snapshot(
+            at=self.clock.now,
+            boot_id=BootId(f"{self.schedule.seed:08d}-sim"),
+            boot_wall=self.schedule.server.epoch,
+            node=NodeName(self.world.local),
+            wanted=self._kept,
+        )
+
+    def _cycle(self) -> None:
+        """Look, judge, decide, act: as the agent's loop does."""
+        self.cycles += 1
+        for seen in self.looks.all(self.snapshot, self._volumes()):
+            self.snapshot = apply(self.snapshot, seen)
+        self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now)
+        self.report = judge.judge(self.snapshot, self.health)
+        self.watch.seen(self.report)
+        outcomes, self._outcomes = self._outcomes, []
+        woken = self._wake_at is not None and self.clock.now >= self._wake_at
+        last: Event = Tick() if woken and not outcomes else Observed()
+        for event in (*(Finished(outcome=outcome) for outcome in outcomes), last):
+            given = step(self.state, event, self.snapshot, self.report, self.policy)
+            self.state, self._wake_at = given.state, given.wake_at
+            self.watch.says(given.sentence)
+            for action in given.actions:
+                self._act(action)
+
+    def _volumes(self) -> list[VolumeId]:
+        if self.report is None:
+            return [volume.id for volume in self._kept.volumes] if self._kept else []
+        return [
+            VolumeId.parse(state.subject.name)
+            for state in self.report.subjects.values()
+            if state.subject.kind is SubjectKind.VOLUME
+        ]
+
+    def _act(self, action: Action) -> None:
+        assert self.report is not None
+        self.watch.decided(action, self.report)
+
+        def ended(outcome: Outcome) -> None:
+            self._acts.remove(act)
+            self._outcomes.append(outcome)
+            self.watch.ended(outcome)
+
+        act = Act(action, self.world, self.incus, ended)
+        self._acts.append(act)
+
+    # --- the world outside -----------------------------------------------------------------------
+    def _happen(self, happening: Happening) -> None:
+        self.watch.note(f"{happening.deed} {happening.instance or ''}".rstrip())
+        match happening.deed:
+            case Deed.STOP:
+                self._stop(happening)
+            case Deed.FORBID:
+                assert happening.instance is not None
+                record = self.incus.instance(happening.instance)
+                record.config["boot.autostart"] = "false"
+                self.watch.forbids(happening.instance)
+            case Deed.EVACUATE:
+                self.incus.set_member_status("Evacuated")
+            case Deed.RESTORE:
+                self.incus.set_member_status("Online")
+            case Deed.RESTART_INCUS:
+                self.incus.units.restart()
+            case Deed.CRASH_INCUS:
+                self.incus.crash_daemon()
+            case Deed.KILL_AGENT:
+                self._kill_agent()
+
+    def _stop(self, happening: Happening) -> None:
+        who = happening.instance
+        assert who is not None
+
+        def accepted(answer: Operation | Refusal) -> None:
+            if isinstance(answer, Operation):
+                answer.done.on_set(
+                    lambda: self.watch.stopped(who) if answer.status == SUCCESS else None
+                )
+
+        if self.incus.daemon is not None:
+            self.incus.change_state(who, "stop", accepted)
+
+    def _kill_agent(self) -> None:
+        if math.isinf(self._alive_at):
+            return
+        for act in self._acts:
+            act.forget()
+        self._acts, self._outcomes = [], []
+        self._begin_agent()
+        self.watch.agent_killed()
+        self._alive_at = self.clock.now + AGENT_AT

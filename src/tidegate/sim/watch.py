@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The watch over a simulated boot: the time line, and the rules that nothing may break (contract.md, safety; issue of recovery).
+
+Decisions are held against the models' truth at the same moment, not against what the agent believed.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tidegate.core import ids
+from tidegate.core.action import Action, Outcome, StartInstance, ValidatePool
+from tidegate.core.finding import Report
+from tidegate.core.ids import InstanceId, SubjectKind
+from tidegate.sim import faults
+from tidegate.sim.incus.daemon import Phase
+from tidegate.sim.incus.model import IncusModel
+from tidegate.sim.linstor.node import Status
+from tidegate.sim.linstor.world import LinstorWorld
+from tidegate.sim.schedule import PREFIX, Schedule
+
+MINUTE: Final = 60.0
+PER_MINUTE: Final = 40
+"""Actions on one subject within a minute beyond which it is a hot loop."""
+SOON: Final = 25.0
+"""Seconds within which an instance runs once all it rests on could be used, its own failures and its turn included."""
+_KIND = faults.FaultKind
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a simulated boot.
+
+    Attributes:
+        schedule: what was simulated.
+        up: when each instance of this node first ran (seconds after boot), None if never; by ``PROJECT/NAME``.
+        runs: who runs at the end.
+        timeline: what happened, in order: seconds and a line for people.
+        violations: rules that were broken; empty when all is well.
+        waits: for each instance that we could start at once, how long it took (seconds).
+        cycles: how often judge and step ran.
+    """
+
+    schedule: Schedule
+    up: Mapping[str, float | None]
+    runs: frozenset[str]
+    timeline: tuple[tuple[float, str], ...]
+    violations: tuple[str, ...]
+    waits: Mapping[str, float]
+    cycles: int
+
+
+class Watch:
+    """Collects what happens during one simulated boot."""
+
+    def __init__(self, schedule: Schedule, world: LinstorWorld, incus: IncusModel) -> None:
+        self._schedule = schedule
+        self._world = world
+        self._incus = incus
+        self._timeline: list[tuple[float, str]] = []
+        self._violations: list[str] = []
+        self._said = ""
+        self._stopped: dict[InstanceId, float] = {}
+        self._forbidden: set[InstanceId] = set()
+        self._begun: dict[str, list[float]] = {}
+        self._flying: set[str] = set()
+        self._possible: dict[InstanceId, float] = {}
+        self._waits: dict[str, float] = {}
+        self._killed = False
+
+    # --- what happens ----------------------------------------------------------------------------
+    def note(self, text: str) -> None:
+        """Put a line on the time line."""
+        self._timeline.append((round(self._world.now, 3), text))
+
+    def says(self, sentence: str) -> None:
+        """Note what recovery says, when it is something new."""
+        if sentence != self._said:
+            self._said = sentence
+            self.note(f"agent: {sentence}")
+
+    def stopped(self, who: InstanceId) -> None:
+        """A user has stopped an instance."""
+        self._stopped[who] = self._world.now
+
+    def forbids(self, who: InstanceId) -> None:
+        """A user has said that it shall not start by itself."""
+        self._forbidden.add(who)
+
+    def agent_killed(self) -> None:
+        """Our memory is gone; what was sent goes on."""
+        self._killed = True
+        self._flying.clear()
+        self._begun.clear()
+
+    def ended(self, outcome: Outcome) -> None:
+        """Note the end of an action."""
+        self._flying.discard(str(outcome.action.subject))
+        text = f": {outcome.text}" if outcome.text else ""
+        self.note(f"{_name(outcome.action)} {outcome.kind}{text}")
+
+    # --- the rules -------------------------------------------------------------------------------
+    def broken(self, rule: str) -> None:
+        """Note a broken rule."""
+        self._violations.append(f"{self._world.now:.2f} s: {rule}")
+        self.note(f"BROKEN: {rule}")
+
+    def decided(self, action: Action, report: Report) -> None:
+        """Hold a decision against the truth."""
+        key = str(action.subject)
+        self.note(f"{_name(action)} ({action.cause})")
+        if key in self._flying:
+            self.broken(f"{_name(action)} while another action on it goes on")
+        self._flying.add(key)
+        times = self._begun.setdefault(f"{type(action).__name__} {key}", [])
+        times.append(self._world.now)
+        if sum(1 for moment in times if moment > self._world.now - MINUTE) > PER_MINUTE:
+            self.broken(f"a hot loop of {_name(action)}")
+        if isinstance(action, ValidatePool):
+            self._validates(action)
+        if isinstance(action, StartInstance):
+            self._starts(action, report)
+
+    def _validates(self, action: ValidatePool) -> None:
+        if self._incus.phase is not Phase.READY:
+            self.broken("recover/validate before Incus is ready")
+        if self._incus.pool_status(action.pool) != "Unavailable":
+            self.broken("recover/validate on a pool that is mounted")
+        if self._world.lives[self._world.local].status is not Status.ONLINE:
+            self.broken("recover/validate while the satellite is not ONLINE")
+
+    def _starts(self, action: StartInstance, report: Report) -> None:
+        who, incus = action.instance, self._incus
+        record = incus.instance(who)
+        if incus.phase is not Phase.READY:
+            self.broken(f"starts {who} before Incus is ready")
+        if incus.is_running(who):
+            self.broken(f"starts {who}, which runs")
+        if who in self._stopped:
+            self.broken(f"starts {who}, which a user stopped")
+        if who in self._forbidden or record.expanded_config.get("boot.autostart") == "false":
+            self.broken(f"starts {who}, which shall not start by itself")
+        if incus.world.is_evacuated:
+            self.broken(f"starts {who} on an evacuated member")
+        if record.location != incus.world.server.location:
+            self.broken(f"starts {who}, which lives elsewhere")
+        if record.spec.pool == "remote":
+            self._storage(who, report)
+
+    def _storage(self, who: InstanceId, report: Report) -> None:
+        """Nothing before its device is ready, nothing against the rule on split brain."""
+        world = self._world
+        resource = f"{PREFIX}{who.name}"
+        file = world.trees[world.local].of(resource, 0)
+        if file is None or world.open(file.path):
+            self.broken(f"starts {who} before its device is ready")
+        elif file.signature == "":
+            self.broken(f"starts {who} on a volume that carries nothing")
+        for kind in (_KIND.SPLIT_BRAIN, _KIND.PEER_PRIMARY):
+            if world.fault(kind, resource) is not None and len(world.lives) > 1:
+                self.broken(f"starts {who} during {kind}")
+        away = world.fault(_KIND.PEER_AWAY, "n2")
+        drbd = world.store.data.definitions[resource].drbd
+        if away is not None and away.alive and drbd and len(world.lives) == 2:
+            self.broken(f"starts {who} while its peer lives and is not connected")
+        if not report.ready(ids.SATELLITE):
+            self.broken(f"starts {who} while the satellite is not believed")
+
+    # --- patience --------------------------------------------------------------------------------
+    def seen(self, report: Report) -> None:
+        """Remember since when each instance could have been started."""
+        for who in self._expected():
+            if self._incus.is_running(who):
+                self._up(who)
+            elif not self._could(who, report):
+                self._possible.pop(who, None)
+            else:
+                self._possible.setdefault(who, self._world.now)
+
+    def _could(self, who: InstanceId, report: Report) -> bool:
+        state = report.state(ids.instance(who))
+        if state is None or self._incus.phase is not Phase.READY or self._incus.world.is_evacuated:
+            return False
+        below = (s for s in state.rests_on if s.kind is not SubjectKind.POOL)
+        remote = self._incus.instance(who).spec.pool == "remote"
+        ground = (ids.SATELLITE, ids.CONTROLLER, ids.HOST) if remote else ()
+        return all(report.ready(subject) for subject in (*below, *ground))
+
+    def _up(self, who: InstanceId) -> None:
+        since = self._possible.pop(who, None)
+        if since is None:
+            return
+        last = max((s.at for s in self._incus.world.starts if s.instance == who), default=since)
+        wait = max(0.0, last - since)
+        self._waits[str(who)] = max(wait, self._waits.get(str(who), 0.0))
+        if wait > SOON + self._delays():
+            self.broken(f"{who} could have been started {wait:.1f} s before it ran")
+
+    def _delays(self) -> float:
+        return sum(record.start_delay for record in self._incus.world.local_instances)
+
+    def _expected(self) -> list[InstanceId]:
+        """Return who should run here and was not stopped by somebody's will."""
+        world = self._incus.world
+        return [
+            record.id
+            for record in world.local_instances
+            if record.id not in self._stopped
+            and record.id not in self._forbidden
+            and self._should(record.spec.config)
+        ]
+
+    def _should(self, config: Mapping[str, str]) -> bool:
+        autostart = config.get("boot.autostart", "")
+        power = config.get("volatile.last_state.power", "RUNNING")
+        return autostart == "true" or (autostart in {"", "last-state"} and power == "RUNNING")
+
+    # --- the end ---------------------------------------------------------------------------------
+    def end(self, *, with_tidegate: bool) -> None:
+        """Ask for what must be true at the end: everything that should run, runs."""
+        world = self._incus.world
+        for validation in world.validations:
+            if with_tidegate and not (validation.was_unavailable and validation.was_ready):
+                self.broken(f"recover/validate on {validation.pool} at {validation.at:.2f} s")
+        if world.mounted_unknown:
+            self.broken("volumes were mounted that Incus does not know")
+        if not with_tidegate:
+            return
+        for who in self._expected():
+            lost_memory = self._killed and self._incus.instance(who).spec.late_failures > 0
+            if not self._incus.is_running(who) and not lost_memory:
+                self.broken(f"{who} does not run at the end")
+
+    def result(self, cycles: int) -> Result:
+        """Return everything."""
+        first: dict[str, float | None] = {
+            str(record.id): None for record in self._incus.world.local_instances
+        }
+        for start in self._incus.world.starts:
+            if first.get(str(start.instance)) is None:
+                first[str(start.instance)] = round(start.at, 3)
+        return Result(
+            schedule=self._schedule,
+            up=first,
+            runs=frozenset(str(who) for who in self._incus.world.running),
+            timeline=tuple(self._timeline),
+            violations=tuple(self._violations),
+            waits=dict(self._waits),
+            cycles=cycles,
+        )
+
+
+def _name(action: Action) -> str:
+    return f"{type(action).__name__} {action.subject}"
