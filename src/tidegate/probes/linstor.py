@@ -19,7 +19,7 @@ PER_LOOK: Final = 40
 FAST: Final = 2.0
 """Looks that follow each other sooner than this (seconds) share the placements among them."""
 SELDOM: Final = 5.0
-"""Seconds between two readings of what changes rarely, while looks are fast."""
+"""Seconds between two readings of all definitions, while looks are fast."""
 
 
 class LinstorProbe:
@@ -39,7 +39,7 @@ class LinstorProbe:
         self._next = 0
 
     async def look(self, need: base.Need) -> Observation:
-        """Say what the controller says: itself, all nodes, placements wanted; storage pools and definitions now and then.
+        """Say what the controller says: itself, all nodes, storage pools here, wanted placements; now and then definitions.
 
         LOST when it does not answer. A single call that fails later takes nothing else along: that section is left as it was.
         """
@@ -58,15 +58,15 @@ class LinstorProbe:
         seldom = need.urgency is base.Urgency.REST or now - self._seldom_at >= SELDOM
         self._looked_at = now
         async with asyncio.TaskGroup() as group:
-            pools = group.create_task(self._pools(calls)) if seldom else None
+            # At every look: a pool has no capacity until its satellite is back, and its volumes wait for that.
+            pools = group.create_task(self._pools(calls))
             definitions = group.create_task(self._definitions(calls)) if seldom else None
             placements = {
                 name: group.create_task(calls.ask(self._placements(name)))
                 for name in self._share(need, resting=resting)
             }
-        told_pools = pools.result() if pools else None
         told_definitions = definitions.result() if definitions else None
-        if told_pools is not None and told_definitions is not None:
+        if told_definitions is not None:
             self._seldom_at = now
         told = {name: task.result() for name, task in placements.items()}
         placed: dict[str, tuple[PlacementFacts, ...]] = {
@@ -81,7 +81,7 @@ class LinstorProbe:
                 version, url=self._client.active or "", latency=now - asked_at
             ),
             nodes=translate_linstor.nodes(nodes),
-            storage_pools=told_pools,
+            storage_pools=pools.result(),
             definitions=told_definitions,
             placements=placed,
         )

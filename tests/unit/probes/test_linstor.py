@@ -96,7 +96,10 @@ async def test_what_changes_rarely_is_read_rarely(rig: Rig) -> None:
     await looked.look(ONE)
     rig.now += 1.0
     fast = await looked.look(ONE)
-    assert (fast.storage_pools, fast.definitions) == (None, None)
+    assert fast.definitions is None
+    assert fast.storage_pools, (
+        "a pool is real again when its satellite is: nobody may wait for that to be noticed"
+    )
     assert fast.placements
     rig.now += linstor.SELDOM
     assert (await looked.look(ONE)).definitions is not None
