@@ -52,7 +52,7 @@ class Replication(StrEnum):
 
 
 class Volume(msgspec.Struct, kw_only=True):
-    """One device. ``backing`` is "" without a disk; ``client``: diskless on purpose; ``quorum_rule``: is quorum required at all."""
+    """One device. ``backing`` is "" without a disk; ``client``: diskless on purpose; ``quorum`` is true where no rule asks."""
 
     number: int
     minor: int
@@ -71,6 +71,7 @@ class PeerVolume(msgspec.Struct, kw_only=True):
     replication: Replication = Replication.OFF
     client: bool = False
     out_of_sync_kib: int = 0
+    resync_suspended: str = "no"
 
 
 class Connection(msgspec.Struct, kw_only=True):
@@ -91,19 +92,23 @@ class Connection(msgspec.Struct, kw_only=True):
 
 
 class Resource(msgspec.Struct, kw_only=True):
-    """One resource on one node. ``suspended`` holds reasons: user, no-data, fencing, quorum."""
+    """One resource on one node.
+
+    Attributes:
+        name, node_id, role: as DRBD has them.
+        suspended: reasons: user, no-data, fencing, quorum.
+        attached: a disk was attached since it came up; until then DRBD prints ``write-ordering:none`` (recorded).
+        volumes: by number.
+        connections: by the peer's name.
+    """
 
     name: str
     node_id: int
     role: Role = Role.SECONDARY
     suspended: tuple[str, ...] = ()
+    attached: bool = False
     volumes: dict[int, Volume] = {}
     connections: dict[str, Connection] = {}
-
-    @property
-    def write_ordering(self) -> str:
-        """DRBD prints "none" as long as nothing was attached (recorded)."""
-        return "flush" if any(v.backing for v in self.volumes.values()) else "none"
 
     @property
     def quorum(self) -> bool:

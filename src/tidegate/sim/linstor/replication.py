@@ -90,6 +90,7 @@ class Replicator:
         if not wiring.without_disk(placement):
             for volume in resource.volumes.values():
                 volume.backing = world.store.backing(placement, volume.number)
+            resource.attached = True
         self._attached.add((placement.node, placement.definition))
         self._set_disk(placement, drbd.Disk.UP_TO_DATE)
         self.refresh(placement.definition)
