@@ -56,12 +56,15 @@ class DeviceManagers:
 
     def start(self, life: Life) -> None:
         """A run begins; ONLINE was set just before (facts/linstor.md 0.1)."""
+        late = list(life.late)
         self.abort(life)
         if not self._world.connection.manages(life):
             return
         life.running = True
         life.failed.clear()
-        life.queue = [p.definition for p in self._world.store.placements(node=life.name)]
+        placed = [p.definition for p in self._world.store.placements(node=life.name)]
+        life.late = late
+        life.queue = [name for name in placed if name not in late]
         timings = self._world.timings
         self._then(life, self._world.vary(timings.first_device), self._next)
 
