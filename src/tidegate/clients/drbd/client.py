@@ -39,7 +39,7 @@ class DrbdClient:
     async def snapshot(self) -> state.State:
         """Everything as it is now, promotion score and backing devices included."""
         output = await self._run("events2", "--now", "--full")
-        told = state.fold(state.State(), _events(output.decode("utf-8", "replace").splitlines()))
+        told = await asyncio.to_thread(_told, output)  # some 0.3 s for 5,000 resources
         if not told.complete or told.doubtful:
             raise _garbage("events2 --now: its end is missing, or its lines do not fit together")
         return told
@@ -112,6 +112,10 @@ class DrbdClient:
                     hint="modprobe drbd; if that fails, install the module for the running kernel",
                 )
             )
+
+
+def _told(output: bytes) -> state.State:
+    return state.fold(state.State(), _events(output.decode("utf-8", "replace").splitlines()))
 
 
 def _events(lines: list[str]) -> list[events2.Event]:

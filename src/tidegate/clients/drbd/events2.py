@@ -75,12 +75,10 @@ def parse(line: str) -> Event | Malformed | None:
     if len(words) < 2:
         return Malformed(text=text)
     action, kind = words[0], words[1]
-    keys = {}
-    for word in words[2:]:
-        key, colon, value = word.partition(":")
-        if not colon:
-            return Malformed(text=text)
-        keys[key] = value
+    try:
+        keys = dict(word.split(":", 1) for word in words[2:])
+    except ValueError:  # a word without a colon
+        return Malformed(text=text)
     if kind != Kind.END and "name" not in keys:
         return Malformed(text=text)
     return Event(action=action, kind=kind, keys=keys, timestamp=timestamp)
