@@ -29,6 +29,10 @@ def fill(world: worlds.LinstorWorld, layout: faults.Layout) -> None:
     for resource in layout.resources:
         _add_resource(world, resource)
     come_to_rest(world)
+    for resource in layout.resources:
+        placement = world.store.placement(resource.name, world.local)
+        if placement is not None:
+            placement.crashed = resource.crashed
 
 
 def come_to_rest(world: worlds.LinstorWorld) -> None:
@@ -196,8 +200,7 @@ def _add_resource(world: worlds.LinstorWorld, spec: faults.ResourceSpec) -> None
     pool = spec.pool or group.select_filter.storage_pool or ""
     for name in (*spec.nodes, *spec.diskless):
         own = pool or any_pool(db, name)
-        placement = place(world, definition, name, own, diskless=name in spec.diskless)
-        placement.crashed = spec.crashed and name == world.local
+        place(world, definition, name, own, diskless=name in spec.diskless)
 
 
 def any_pool(db: store.Store, node_name: str) -> str:
@@ -215,6 +218,8 @@ def load(world: worlds.LinstorWorld, raw: bytes) -> None:
     for name in world.store.data.nodes:
         if name not in world.lives:
             make_machine(world, name)
+    for name in world.lives:  # one that runs already would not bring up what it has only now
+        world.power_off(name)
     come_to_rest(world)
 
 
