@@ -99,7 +99,13 @@ async def _act(act: "Act", directory: Path, seed: int) -> AsyncIterator["Race"]:
 
     nodes = [_node(act, directory / name, seed) for name in ("without", "with")]
     side = [
-        race.Side(title=title, incus=node.incus, lanes=race.new_lanes())
+        race.Side(
+            title=title,
+            incus=node.incus,
+            now=node.now,
+            storage_ready=node.storage_ready,
+            lanes=race.new_lanes(),
+        )
         for title, node in zip(("without Tidegate", "with Tidegate"), nodes, strict=True)
     ]
     async with contextlib.AsyncExitStack() as stack:
@@ -147,13 +153,18 @@ async def _agent(node: "EmbeddedNode", side: object) -> AsyncIterator[None]:
             yield
         finally:
             listener.cancel()
-            process.terminate()
-            try:
-                async with asyncio.timeout(_AGENT_WITHIN):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(_AGENT_WITHIN):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def _listen(path: Path, side: object) -> None:

@@ -5,6 +5,7 @@ Behind it are the models of LINSTOR, DRBD, devices and Incus on one clock; in fr
 on a unix socket), a program ``drbdsetup`` that prints the simulated kernel's state, and files that stand for devices.
 """
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -20,9 +21,11 @@ from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.timings import IncusTimings
 from tidegate.sim.incus.values import InstanceSpec, PoolSpec, ServerSpec
 from tidegate.sim.linstor.front import LinstorFront
-from tidegate.sim.linstor.world import Event, LinstorWorld
+from tidegate.sim.linstor.world import LinstorWorld
 
 PREFIX: Final = "incus-volume-"
+_MIRROR_EVERY: Final = 0.02
+"""Seconds between two looks at the models: what udev and the kernel take, roughly."""
 _EXT4_MAGIC: Final = (1080, b"\x53\xef")
 """Offset and bytes by which an ext file system is known (the kernel's documentation of ext4, super block)."""
 _DRBDSETUP: Final = """#!/bin/sh
@@ -95,7 +98,7 @@ class EmbeddedNode:
         self.linstor_face = LinstorFace(self.world)
         self._pacer = Pacer(self.world.clock)
         self._boot_id = f"{spec.name}-{scenario.name}-{scenario.seed}"
-        self.world.listeners.append(self._on_event)
+        self._written: dict[Path, bytes] = {}
 
     @property
     def incus_socket(self) -> Path:
@@ -122,6 +125,24 @@ class EmbeddedNode:
             "agent.run_dir": str(self.directory / "run"),
         }
 
+    def now(self) -> float:
+        """Bring the models to the present and return their seconds since boot."""
+        return self._pacer.catch_up()
+
+    def storage_ready(self) -> bool:
+        """Return True when the node is ONLINE and every volume is up, connected, reported and can be opened."""
+        life = self.world.lives[self.world.local]
+        tree = self.world.trees[self.world.local]
+        resources = self.world.drbd[self.world.local].resources
+        return life.status == "ONLINE" and all(
+            spec.name in life.reported
+            and spec.name in resources
+            and all(peer.connected for peer in resources[spec.name].connections.values())
+            and (file := tree.of(spec.name, 0)) is not None
+            and tree.open(file.path) == 0
+            for spec in self.world.scenario.layout.resources
+        )
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["EmbeddedNode"]:
         """Boot the node and serve for as long as the block lasts."""
@@ -131,13 +152,15 @@ class EmbeddedNode:
             async with (
                 self._pacer.running(),
                 IncusFace(self.incus, self._pacer).serving(self.incus_socket),
+                asyncio.TaskGroup() as group,
             ):
                 self.world.boot()
                 self.incus.boot()
                 self.linstor_face.tick()
                 self._pacer.wake()
-                self._on_event({})
+                mirror = group.create_task(self._mirror(), name="mirror")
                 yield self
+                mirror.cancel()
         finally:
             await self.linstor_face.stop()
 
@@ -148,16 +171,30 @@ class EmbeddedNode:
             "root/dev",
             "root/sys/module/drbd",
             "root/usr/share/linstor-server/bin",
+            "root/proc/sys/kernel/random",
         ):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         files.write(self.directory / "bin" / "drbdsetup", _DRBDSETUP.encode(), mode=0o755)
         files.write(self.directory / "bin" / "show.json", b"[]")
+        files.write(self.root / "proc/stat", f"btime {int(self.world.epoch)}\n".encode())
+        name = f"{self.world.scenario.name}-{self.world.scenario.seed}\n"
+        files.write(self.root / "proc/sys/kernel/random/boot_id", name.encode())
         files.write(
             self.root / "usr/share/linstor-server/bin/Satellite", b"#!/bin/sh\n", mode=0o755
         )
 
-    def _on_event(self, _event: Event) -> None:
-        """Bring files in line with the models: device files, the module's version, what drbdsetup prints."""
+    async def _mirror(self) -> None:
+        """Keep files in line with the models: device files, the module's version, what drbdsetup prints."""
+        while True:
+            self.now()
+            self._mirror_devices()
+            self._mirror_module(loaded=self.world.module_loaded())
+            resources = self.world.drbd[self.world.local].resources.values()
+            text = "\n".join(drbd_text.events2_now(resources)) + "\n"
+            self._put(self.directory / "bin" / "events2.txt", text.encode())
+            await asyncio.sleep(_MIRROR_EVERY)
+
+    def _mirror_devices(self) -> None:
         tree = self.world.trees[self.world.local]
         wanted = {self.root / file.path.lstrip("/"): file for file in tree}
         for path in set(_regular_files(self.root / "dev")) - set(wanted):
@@ -165,19 +202,24 @@ class EmbeddedNode:
         for path, file in wanted.items():
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                files.write(path, _content(file.signature), mode=0o600)
-        self._load_module(loaded=self.world.module_loaded())
-        resources = self.world.drbd[self.world.local].resources.values()
-        text = "\n".join(drbd_text.events2_now(resources)) + "\n"
-        files.write(self.directory / "bin" / "events2.txt", text.encode())
+                path.write_bytes(_content(file.signature))
 
-    def _load_module(self, *, loaded: bool) -> None:
+    def _mirror_module(self, *, loaded: bool) -> None:
         module = self.root / "sys/module/drbd"
-        if not loaded:
-            shutil.rmtree(module, ignore_errors=True)
-        elif not (module / "version").exists():
+        if loaded:
             module.mkdir(parents=True, exist_ok=True)
-            files.write(module / "version", b"9.2.16\n")
+            self._put(module / "version", b"9.2.16\n")
+        elif module.exists():
+            shutil.rmtree(module)
+            self._written.pop(module / "version", None)
+
+    def _put(self, path: Path, data: bytes) -> None:
+        """Write ``data`` unless it is there already. Nothing here must outlive a crash, so nothing is synced."""
+        if self._written.get(path) != data:
+            fresh = path.with_name(f".{path.name}.new")
+            fresh.write_bytes(data)
+            fresh.replace(path)
+            self._written[path] = data
 
 
 def _regular_files(directory: Path) -> list[Path]:

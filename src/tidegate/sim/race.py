@@ -6,7 +6,7 @@ agent's are not: it runs as it would on a host.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -27,12 +27,11 @@ TICK: Final = 0.2
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault at boot: its name, what it is in a sentence, the fault, and when storage is ready (seconds, scaled)."""
+    """One fault at boot: its name, what it is in a sentence, the fault, and when the race is over at the latest (seconds)."""
 
     key: str
     title: str
     fault: faults.Fault
-    ready_at: float
     ends_at: float
 
 
@@ -41,14 +40,12 @@ ACTS: Final = (
         key="satellite-late",
         title="the satellite's JVM is slow: LINSTOR says OFFLINE while Incus looks",
         fault=faults.Fault(kind=faults.FaultKind.NODE_OFFLINE, end=2.5),
-        ready_at=2.5,
         ends_at=9.0,
     ),
     Act(
         key="devices-late",
         title="LINSTOR says ONLINE, the DRBD devices come later",
         fault=faults.Fault(kind=faults.FaultKind.DEVICE_MISSING, end=4.0),
-        ready_at=4.0,
         ends_at=11.0,
     ),
 )
@@ -80,6 +77,11 @@ class Side(msgspec.Struct, kw_only=True):
 
     title: str
     incus: IncusModel
+    now: Callable[[], float]
+    """Brings the node to the present and returns its seconds since boot."""
+    storage_ready: Callable[[], bool]
+    ready_at: float | None = None
+    """When all its volumes could be used at last (seconds since boot)."""
     lanes: list[Lane]
     sentence: str = ""
 
@@ -93,13 +95,16 @@ class Race(msgspec.Struct, kw_only=True):
     def look(self) -> None:
         """Take down how everything is now, for each column that has passed."""
         for side in self.sides:
+            now = side.now()
+            if side.ready_at is None and side.storage_ready():
+                side.ready_at = now
             for lane in side.lanes:
-                _look(lane, side.incus)
+                _look(lane, side.incus, now)
 
     @property
     def over(self) -> bool:
         """Nothing more will happen that is worth watching."""
-        return self.sides[0].incus.clock.now >= self.act.ends_at or all(
+        return self.sides[0].now() >= self.act.ends_at or all(
             lane.up_at is not None for side in self.sides for lane in side.lanes
         )
 
@@ -119,7 +124,7 @@ def new_lanes() -> list[Lane]:
     return [Lane(name=name) for name in (*CONTAINERS, *LOCAL)]
 
 
-def _look(lane: Lane, incus: IncusModel) -> None:
+def _look(lane: Lane, incus: IncusModel, now: float) -> None:
     instance = InstanceId(ProjectName("default"), InstanceName(lane.name))
     running = incus.world.running.get(instance)
     if running is not None and lane.up_at is None:
@@ -131,7 +136,7 @@ def _look(lane: Lane, incus: IncusModel) -> None:
         if _given_up(incus, lane.name)
         else Cell.WAITING
     )
-    missing = int(incus.clock.now / TICK) - len(lane.cells)
+    missing = int(now / TICK) - len(lane.cells)
     lane.cells.extend([state] * missing)
 
 
@@ -151,14 +156,9 @@ _NAME_WIDTH = 4
 def render(race: Race, terminal: Terminal) -> list[str]:
     """Return the act as lines: for each side a lane per instance over one axis of time, with the moment of ready storage."""
     columns = int(race.act.ends_at / TICK)
-    mark = int(race.act.ready_at / TICK)
-    axis = " " * _NAME_WIDTH + "".join("▾" if column == mark else " " for column in range(columns))
-    lines = [
-        terminal.heading(race.act.title),
-        terminal.paint(f"{axis}  ▾ storage ready at {race.act.ready_at:.1f} s", Style.DIM),
-    ]
+    lines = [terminal.heading(race.act.title)]
     for side in race.sides:
-        lines.append(f"  {terminal.heading(side.title)}")
+        lines.append(_axis(side, columns, terminal))
         lines.extend(_lane(lane, columns, terminal) for lane in side.lanes)
         if side.sentence:
             lines.append(
@@ -167,6 +167,19 @@ def render(race: Race, terminal: Terminal) -> list[str]:
                 )
             )
     return lines
+
+
+def _axis(side: Side, columns: int, terminal: Terminal) -> str:
+    """Return the heading of a side, with the moment at which its storage was ready marked over the lanes."""
+    title = f"  {side.title}"
+    if side.ready_at is None:
+        return terminal.heading(title)
+    mark = " " * max(1, _NAME_WIDTH + int(side.ready_at / TICK) - len(title)) + "▾"
+    note = (
+        " " * max(2, _NAME_WIDTH + columns + 2 - len(title) - len(mark))
+        + f"▾ storage ready {side.ready_at:.1f} s"
+    )
+    return terminal.heading(title) + terminal.paint(mark + note, Style.ASIDE)
 
 
 def _lane(lane: Lane, columns: int, terminal: Terminal) -> str:
@@ -185,30 +198,32 @@ def summary(races: Sequence[Race], terminal: Terminal) -> list[str]:
     """Return the table at the end: when the last container ran, and how long after its storage was ready."""
     lines = [
         terminal.heading(
-            "Last container on LINSTOR running (seconds after boot; after its storage was ready)"
+            "Last container on LINSTOR running: after boot and after its storage was ready"
         ),
         "",
     ]
-    head = f"  {'':<16}{'storage ready':>14}  {'without Tidegate':<28}{'with Tidegate':<28}"
-    lines.append(terminal.paint(head, Style.DIM))
-    for race in races:
-        stock, ours = (_result(side, race.act) for side in race.sides)
-        left = terminal.paint(f"{stock[0]:<28}", Style.GOOD if stock[1] else Style.BAD)
-        right = terminal.paint(f"{ours[0]:<28}", Style.GOOD if ours[1] else Style.BAD)
-        lines.append(f"  {race.act.key:<16}{race.act.ready_at:>12.1f} s  {left}{right}")
+    rows = [(race.act.key, *(_result(side) for side in race.sides)) for race in races]
+    lines.append(terminal.paint(f"  {'':<18}{'without Tidegate':<28}with Tidegate", Style.DIM))
+    for key, stock, ours in rows:
+        cells = (
+            terminal.paint(f"{text:<28}", Style.GOOD if good else Style.BAD)
+            for text, good in (stock, ours)
+        )
+        lines.append(f"  {key:<18}{''.join(cells)}")
     return lines
 
 
-def _result(side: Side, act: Act) -> tuple[str, bool]:
+def _result(side: Side) -> tuple[str, bool]:
     """Return the result as text, and whether nothing was lost."""
     lanes = [lane for lane in side.lanes if lane.name in CONTAINERS]
     lost = [lane.name for lane in lanes if lane.up_at is None]
     if lost:
         return f"{', '.join(lost)} down for ever", False
     last = max(lane.up_at for lane in lanes if lane.up_at is not None)
-    return f"{last:.1f} s (+{max(0.0, last - act.ready_at):.1f} s)", True
+    late = f" ({max(0.0, last - side.ready_at):.1f} s after)" if side.ready_at is not None else ""
+    return f"{last:.1f} s{late}", True
 
 
 def nothing_lost(races: Sequence[Race]) -> bool:
     """Return True when with Tidegate every container runs."""
-    return all(_result(race.sides[1], race.act)[1] for race in races)
+    return all(_result(race.sides[1])[1] for race in races)
