@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Incus probe against a socket: it never wakes a daemon that does not run, and knows starting from dead."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests import recordings
 
 from tidegate.clients import errors
 from tidegate.clients.incus import wire
@@ -301,3 +303,43 @@ async def test_a_hung_member_elsewhere_does_not_hide_our_own_instances(
     assert seen.trouble is not None
     assert seen.instances is not None
     assert set(seen.instances) == {"default/c1"}
+
+
+async def test_the_recorded_answers_of_a_real_incus(client: IncusClient, fake: Fake) -> None:
+    lines = (recordings.DATA / "incus-api" / "answers.jsonl").read_text().splitlines()
+    for call in map(json.loads, lines):
+        path = call["path"].partition("?")[0]
+        if call["method"] == "GET" and call["status"] == 200 and path not in fake.answers:
+            fake.answers[path] = call["body"]
+    await fake.on_socket(client.socket)
+    seen = await probe(client, Systemd()).look(NEED)
+    assert (seen.liveness, seen.trouble) == (Liveness.UP, None)
+    assert seen.incus is not None
+    assert (seen.incus.version, seen.incus.server_name, seen.incus.clustered) == (
+        "7.0.2",
+        "n1",
+        False,
+    )
+    assert seen.incus.config == {"storage.linstor.controller_connection": "http://10.99.0.1:3370"}
+    assert seen.pools is not None
+    assert {name: pool.driver for name, pool in seen.pools.items()} == {
+        "local": "dir",
+        "remote": "linstor",
+    }
+    remote = seen.pools["remote"]
+    assert (remote.status, remote.resource_group, remote.volume_prefix) == (
+        "Created",
+        "remote",
+        "incus-volume-",
+    )
+    assert seen.instances is not None
+    assert {key: facts.runs for key, facts in seen.instances.items()} == {
+        f"default/{name}": True for name in ("c1", "c2", "c3", "d1")
+    }
+    c1 = seen.instances["default/c1"]
+    assert (c1.autostart, c1.last_power, c1.should_start) == ("true", "RUNNING", True)
+    assert c1.last_used_at is not None
+    assert [(need.pool, need.type, need.name) for need in c1.needs] == [
+        ("remote", "containers", "c1")
+    ]
+    assert seen.warnings
