@@ -127,6 +127,8 @@ def _keep(bench: rig.Rig, each: machine.Machine, master: controller.Controller, 
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     (place / "journal.txt").write_text(observe.journal(each.journal))
+    if job.variant is variants.Variant.AGENT:
+        (place / "agent.txt").write_text(observe.journal(each.journal, variants.UNIT.name))
     shutil.copy(bench.directory / "controller.log", place)
     (place / "controller.json").write_text(json.dumps(master.dump(), indent=1))
     shutil.copytree(each.journal, place / "journal")
@@ -135,12 +137,11 @@ def _keep(bench: rig.Rig, each: machine.Machine, master: controller.Controller, 
         shutil.copytree(state, place / "tidegate")
 
 
-def boot(job: Job, layers: golden.Layers, start: Path, stop: threading.Event) -> Boot:
-    """Do one boot from a copy of the seed ``start`` and say what it showed."""
+def boot(job: Job, on: variants.Ground, stop: threading.Event) -> Boot:
+    """Do one boot on ``on`` and say what it showed."""
     what = scenarios.SCENARIOS[job.scenario]
     with rig.rig(job.name) as bench:
-        seed.copy(start, bench.directory / "state")
-        each, master = variants.stand_up(bench, job.variant, layers)
+        each, master = variants.stand_up(bench, on)
         module_at = what.until(FaultKind.MODULE_LATE)
         each.write("/etc/default/linstor-satellite", f"LAB_MODULE_AT={module_at:.0f}\n")
         with master:
@@ -162,11 +163,11 @@ def boot(job: Job, layers: golden.Layers, start: Path, stop: threading.Event) ->
     )
 
 
-def _cache(job: Job, start: Path) -> Path:
+def _cache(job: Job, on: variants.Ground) -> Path:
     """Where the boot of a stock machine is kept: it changes only with the seed, the scenario, the simulator and the lab."""
     what = msgspec.json.encode(scenarios.SCENARIOS[job.scenario]).decode()
     here = Path(__file__).parent
-    key = golden.key_of(str(start), what, here, host.PROJECT / "src" / "tidegate" / "sim")
+    key = golden.key_of(str(on.state), what, here, host.PROJECT / "src" / "tidegate" / "sim")
     return host.lab_dir() / "boots" / f"{job.name}-{key}.json"
 
 
@@ -180,23 +181,20 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 class _Bench:
     """What the boots of one call have in common."""
 
-    def __init__(
-        self, layers: golden.Layers, starts: dict[variants.Variant, Path], *, reuse: bool
-    ) -> None:
-        self._layers = layers
-        self._starts = starts
+    def __init__(self, grounds: dict[variants.Variant, variants.Ground], *, reuse: bool) -> None:
+        self._grounds = grounds
         self._reuse = reuse
         self.stop = threading.Event()
 
     def do(self, job: Job) -> Boot | Failed:
         """Boot, or take a kept boot of the same; says so in a line."""
-        start = self._starts[job.variant]
-        kept = _cache(job, start) if job.variant is variants.Variant.STOCK else None
+        on = self._grounds[job.variant]
+        kept = _cache(job, on) if job.variant is variants.Variant.STOCK else None
         if self._reuse and kept is not None and kept.exists() and job.scenario != "s0":
             print(f"lab: {job.name}: from an earlier run", flush=True)
             return msgspec.json.decode(kept.read_bytes(), type=Boot)
         try:
-            done = boot(job, self._layers, start, self.stop)
+            done = boot(job, on, self.stop)
         except host.LabError as error:
             print(f"lab: {job.name}: failed: {error}", flush=True)
             return Failed(name=job.name, why=str(error))
@@ -214,8 +212,9 @@ def boots(jobs: list[Job], *, beside: int, reuse: bool) -> list[Boot | Failed]:
     Healthy boots are done one at a time, because their own speed is what is looked at. ``reuse``: take kept boots of stock machines.
     """
     layers = golden.layers()
-    starts = {variant: variants.state(variant, layers) for variant in {job.variant for job in jobs}}
-    bench = _Bench(layers, starts, reuse=reuse)
+    wanted = sorted({job.variant for job in jobs}, reverse=True)
+    grounds = {variant: variants.ground(variant, layers) for variant in wanted}
+    bench = _Bench(grounds, reuse=reuse)
     healthy = [job for job in jobs if not scenarios.SCENARIOS[job.scenario].faults]
     done = {job: bench.do(job) for job in healthy}
     with futures.ThreadPoolExecutor(beside) as pool:

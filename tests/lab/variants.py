@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 from tests.lab import controller, golden, host, machine, observe, rig, seed
 
 UNIT = host.PROJECT / "packaging" / "systemd" / "tidegate-agent.service"
@@ -36,9 +37,18 @@ def available(variant: Variant) -> str | None:
     return None
 
 
-def lower(variant: Variant, layers: golden.Layers) -> tuple[Path, ...]:
-    """The layers under a machine of ``variant``."""
-    return layers.stock() if variant is Variant.STOCK else layers.with_tidegate()
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """What machines of one variant stand on, fixed for a whole run however the work tree changes meanwhile.
+
+    Attributes:
+        variant: which.
+        lower: layers of the root file system, topmost first.
+        state: the seed that is copied for each boot.
+    """
+
+    variant: Variant
+    lower: tuple[Path, ...]
+    state: Path
 
 
 def prepare(variant: Variant, each: machine.Machine) -> None:
@@ -68,10 +78,9 @@ def _await_map(each: machine.Machine, seconds: float) -> None:
     )
 
 
-def _learn(target: Path, layers: golden.Layers, start: Path) -> None:
+def _learn(target: Path, start: Ground) -> None:
     with rig.rig("learn") as bench:
-        seed.copy(start, bench.directory / "state")
-        each, master = stand_up(bench, Variant.AGENT, layers)
+        each, master = stand_up(bench, start)
         with master:
             each.start(bench.network)
             master.booting(each)
@@ -82,25 +91,25 @@ def _learn(target: Path, layers: golden.Layers, start: Path) -> None:
         seed.copy(bench.directory / "state", target / "state")
 
 
-def state(variant: Variant, layers: golden.Layers) -> Path:
-    """The seed that a machine of ``variant`` starts from."""
-    start = seed.stock(layers)
+def ground(variant: Variant, layers: golden.Layers) -> Ground:
+    """Make what machines of ``variant`` stand on; for the agent this boots once, healthy, so that it learns what is wanted."""
+    state = seed.stock(layers)
     if variant is Variant.STOCK:
-        return start
-    package = layers.with_tidegate()[0].name
-    key = golden.key_of(start.parent.name, package, UNIT, _DROP_IN)
-    build: Callable[[Path], None] = lambda at: _learn(at, layers, start)  # noqa: E731
-    return golden.cached("learned", key, build, says="the agent's first boot") / "state"
+        return Ground(variant=variant, lower=layers.stock(), state=state)
+    lower = layers.with_tidegate()
+    start = Ground(variant=variant, lower=lower, state=state)
+    key = golden.key_of(state.parent.name, lower[0].name, UNIT, _DROP_IN)
+    build: Callable[[Path], None] = lambda at: _learn(at, start)  # noqa: E731
+    learned = golden.cached("learned", key, build, says="the agent's first boot") / "state"
+    return Ground(variant=variant, lower=lower, state=learned)
 
 
-def stand_up(
-    bench: rig.Rig, variant: Variant, layers: golden.Layers
-) -> tuple[machine.Machine, controller.Controller]:
-    """A machine of ``variant``, down, and its controller, running, over ``bench``'s copy of a seed."""
+def stand_up(bench: rig.Rig, on: Ground) -> tuple[machine.Machine, controller.Controller]:
+    """A machine on ``on``, down, and its controller, running, over a copy of the seed."""
+    kept = bench.directory / "state"
+    seed.copy(on.state, kept)
     drbd = bench.directory / "drbd"
     binds = (machine.Bind(source=drbd, target="/run/lab/drbd", readonly=True),)
-    kept = bench.directory / "state"
-    address = f"{seed.ADDRESS}/24"
-    each = bench.add_machine(seed.NODE, address, lower(variant, layers), kept, binds)
-    prepare(variant, each)
+    each = bench.add_machine(seed.NODE, f"{seed.ADDRESS}/24", on.lower, kept, binds)
+    prepare(on.variant, each)
     return each, controller.Controller(bench, state=kept, drbd=drbd)
