@@ -134,6 +134,9 @@ class Observer:
         self.snapshot = apply(before, seen)
         if _tells_something_new(before, self.snapshot):
             self.changed.set()
+            if self._waiting_since is not None:
+                # What changes in one place has often changed in others too: ONLINE, DRBD and devices come together.
+                self.wake(*(source for source in self._wake if source is not seen.source))
 
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:
@@ -142,12 +145,12 @@ def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:
 
 
 def _essence(snapshot: Snapshot) -> tuple[object, ...]:
+    controller = snapshot.controller.value if snapshot.controller is not None else None
     facts = [
         getattr(snapshot, section)
         for section in (
             "host",
             "units",
-            "controller",
             "nodes",
             "storage_pools",
             "definitions",
@@ -159,6 +162,8 @@ def _essence(snapshot: Snapshot) -> tuple[object, ...]:
         )
     ]
     return (
+        # Without its latency, which is another one each time.
+        (controller.url, controller.version) if controller is not None else None,
         tuple(fact.since if fact is not None else None for fact in facts),
         tuple((key, fact.since) for key, fact in snapshot.placements.items()),
         tuple((key, fact.since) for key, fact in snapshot.devices.items()),

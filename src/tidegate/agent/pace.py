@@ -17,7 +17,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     slow: float = 2.0
 
 
-LOCAL = frozenset({Source.HOST, Source.DEVICES})
+LOCAL = frozenset({Source.HOST, Source.DRBD, Source.DEVICES})
 """Looking at these asks nobody but this kernel."""
 
 
