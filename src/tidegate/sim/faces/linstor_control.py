@@ -20,6 +20,8 @@ The control socket takes one JSON object per line and answers each with one line
   (``source``, ``snapshot``), ``device-appears``, ``device-vanishes`` (``path``), each with ``resource``, ``volume``, ``minor``,
   ``size_kib`` where it applies; besides ``node-status``, ``run-over``, ``may-promote``, ``state-gone``, ``node-modified``.
 - ``{"op": "quit"}``.
+
+When it serves it says ``listening http://HOST:PORT`` on standard output.
 """
 
 import argparse
@@ -27,6 +29,8 @@ import asyncio
 import contextlib
 import json
 import signal
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +224,8 @@ def default_layout(nodes: int) -> faults.Layout:
     )
 
 
-def _arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line (default: this process's). Exits with 2 and a usage text if it is wrong."""
     parser = argparse.ArgumentParser(prog="tidegate.sim.faces.linstor_http", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--listen", default="127.0.0.1:3370", metavar="HOST:PORT")
@@ -232,7 +237,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--timings", choices=("instant", "typical"), default="instant")
     parser.add_argument("--scale", type=float, default=1.0, help="virtual seconds per real one")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def make_world(args: argparse.Namespace) -> world.LinstorWorld:
@@ -266,8 +271,8 @@ class Saver:
             await asyncio.to_thread(files.write, self._path, self._world.store.to_bytes())
 
 
-async def run(args: argparse.Namespace) -> None:
-    """Serve until asked to quit, SIGTERM or SIGINT."""
+async def run(args: argparse.Namespace, ready: Callable[[str], None]) -> None:
+    """Serve until asked to quit, SIGTERM or SIGINT; ``ready`` gets the URL when it serves."""
     face = linstor_http.LinstorFace(make_world(args), args.scale)
     control = Control(face)
     saver = Saver(face.world, args.state) if args.state else None
@@ -282,6 +287,7 @@ async def run(args: argparse.Namespace) -> None:
         args.control.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(control.serve, args.control, limit=_LONGEST_LINE)
     await face.start(host, int(port))
+    ready(face.url)
     try:
         await control.quit.wait()
     finally:
@@ -295,4 +301,9 @@ async def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the program."""
-    asyncio.run(run(_arguments()))
+
+    def say(url: str) -> None:
+        sys.stdout.write(f"listening {url}\n")
+        sys.stdout.flush()
+
+    asyncio.run(run(arguments(), say))

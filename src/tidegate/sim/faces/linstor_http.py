@@ -52,8 +52,7 @@ class LinstorFace:
         self._server: asyncio.Server | None = None
         self._web: web.Server | None = None
         self._address = ("", 0)
-        self._opening = False
-        self._opened: list[asyncio.Future[None]] = []
+        self._moving: asyncio.Future[None] | None = None
         self._hanging: list[asyncio.Future[None]] = []
         self._streams: set[asyncio.Queue[str | None]] = set()
         self._stopped = False
@@ -69,7 +68,7 @@ class LinstorFace:
         self._zero = self._loop.time() - self.world.now / self.scale
         self._address = (host, port)
         await self._open()
-        self.tick()
+        await self.settled()
         return self._address
 
     async def stop(self) -> None:
@@ -77,6 +76,8 @@ class LinstorFace:
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._moving is not None:
+            await asyncio.wait([self._moving])
         self.world.calls.cancel_all()
         if self._heard in self.world.listeners:
             self.world.listeners.remove(self._heard)
@@ -103,7 +104,7 @@ class LinstorFace:
         closing, self._web = self._web, None
         for queue in tuple(self._streams):
             queue.put_nowait(None)
-        for future in (*self._hanging, *self._opened):
+        for future in self._hanging:
             if not future.done():
                 future.cancel()
         self._hanging.clear()
@@ -151,19 +152,23 @@ class LinstorFace:
     def _look_at_port(self) -> None:
         """Open or close the port as the faults say."""
         refuses = self.world.fault(_KIND.CONTROLLER_REFUSES) is not None
-        if self._opening or refuses == (self._server is None):
+        if self._moving is not None or refuses == (self._server is None):
             return
-        self._opening = True
-        loop = asyncio.get_running_loop()
-        # a bare future driven by the loop: closing and opening are short and belong to no caller
-        step = asyncio.ensure_future(self._close() if refuses else self._open(), loop=loop)
-        step.add_done_callback(self._port_looked)
+        # a step that belongs to no caller: kept here, looked at when it is over, awaited by settled() and stop()
+        self._moving = asyncio.ensure_future(self._close() if refuses else self._open())
+        self._moving.add_done_callback(self._moved)
 
-    def _port_looked(self, step: "asyncio.Future[None]") -> None:
-        self._opening = False
+    def _moved(self, step: "asyncio.Future[None]") -> None:
+        self._moving = None
         if not step.cancelled():
             step.result()
         self.tick()
+
+    async def settled(self) -> None:
+        """Wait until the port is as the faults want it now."""
+        self.tick()
+        while self._moving is not None:
+            await asyncio.wait([self._moving])
 
     # --- requests --------------------------------------------------------------------------------
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
