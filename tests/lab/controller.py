@@ -93,10 +93,11 @@ class _Hand(threading.Thread):
         try:
             while not self._over.is_set():
                 event = self._events.receive(REFRESH)
-                if event is not None:
+                while event is not None:
                     self._make_real(event)
                     if event.get("ack"):
                         self._events.send({"op": "ack", "id": event["id"]})
+                    event = self._events.receive(0.001)
                 self._promote()
                 self._refresh_texts()
         except (host.LabError, OSError) as error:
@@ -120,10 +121,11 @@ class _Hand(threading.Thread):
                 self._disks.delete(f"{name}@{event['snapshot']}", number)
             case "volume-deleted":
                 self._disks.delete(name, number)
-            case "device-appears" if self.files is not None:
-                device = self._disks.device(name, number)
-                self.files.appear(name, number, event["minor"], device)
+            case "device-appears":
+                device = self._disks.device(name, number)  # attached before any boot needs it
                 self._minors[f"/dev/drbd{event['minor']}"] = name
+                if self.files is not None:
+                    self.files.appear(name, number, event["minor"], device)
             case "device-vanishes" if self.files is not None:
                 self.files.vanish(name, number, event["minor"])
 
