@@ -17,7 +17,11 @@ from tidegate.clients import http
 from tidegate.clients.linstor import answers, wire
 
 LINSTOR = DATA / "linstor"
-CASES = sorted(path.name for path in LINSTOR.glob("*.jsonl.gz") if not path.name.startswith("g_"))
+CASES = sorted(
+    path.name
+    for path in LINSTOR.glob("*.jsonl.gz")
+    if not path.name.startswith("g_") and ".timeline." not in path.name
+)
 
 # Path of a recorded request -> what its answer is; the first that matches counts.
 SHAPES: tuple[tuple[str, Any], ...] = (
