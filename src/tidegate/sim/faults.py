@@ -45,6 +45,7 @@ class FaultKind(StrEnum):
     SUSPENDED = "suspended"  # resource; I/O frozen for lack of quorum
     CONTENT_EMPTY = "content-empty"  # resource; made anew, carries nothing (A5)
     MODULE_LATE = "module-late"  # node; the DRBD module comes at the end; installed: LINSTOR's tool check sees it
+    RESOURCE_FAILS = "resource-fails"  # resource; its bring-up fails and holds back others (A18)
     POOL_MISSING = "pool-missing"  # storage pool; VG, zpool or directory not there
 
 

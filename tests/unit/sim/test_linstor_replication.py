@@ -185,6 +185,26 @@ def test_a_failed_resource_is_retried_by_linstor_itself_later() -> None:
     assert one.open("/dev/drbd1000") == 0
 
 
+def test_one_resource_that_fails_holds_back_the_others() -> None:
+    """facts/linstor-observed.md A18: ONLINE and READY, no state for anybody; one other after 23 s, the rest after 68 s."""
+    fault = Fault(kind=FaultKind.RESOURCE_FAILS, subject="r1", end=200)
+    one = worlds.build(fault, made=worlds.layout(5), timings=faults.TYPICAL)
+    seen: list[world.Event] = []
+    one.listeners.append(seen.append)
+    worlds.until(one, "ONLINE")
+    worlds.advance(one, one.now + 10)
+    assert "run-over" in [e["event"] for e in seen]
+    assert one.open("/dev/drbd1000") == 0, "it came before the one that fails"
+    assert ["state" in worlds.shown(one, f"r{i}") for i in range(5)] == [False] * 5
+    moment = one.now
+    worlds.advance(one, moment + 20)
+    assert ["state" in worlds.shown(one, f"r{i}") for i in range(5)] == [True] + [False] * 4
+    worlds.advance(one, moment + 65)
+    assert [one.open(f"/dev/drbd100{i}") for i in range(5)] == [0, errno.ENOENT, 0, 0, 0]
+    worlds.advance(one, 500)
+    assert one.open("/dev/drbd1001") == 0
+
+
 def test_a_volume_that_was_made_anew_opens_and_carries_nothing() -> None:
     """facts/linstor-observed.md A5."""
     one = worlds.build(Fault(kind=FaultKind.CONTENT_EMPTY, subject="r1"))

@@ -61,6 +61,7 @@ class DeviceManagers:
         if not self._world.connection.manages(life):
             return
         life.running = True
+        life.spoilt = False
         life.failed.clear()
         placed = [p.definition for p in self._world.store.placements(node=life.name)]
         life.late = late
@@ -89,8 +90,10 @@ class DeviceManagers:
     def _do(self, life: Life, placement: store.Placement) -> float:
         """Bring one resource up. Returns the seconds that the device manager is busy with it."""
         world, name = self._world, placement.definition
-        if self.hindrance(placement) is not None:
+        hindrance = self.hindrance(placement)
+        if hindrance is not None or life.spoilt:
             life.failed[name] = world.now
+            life.spoilt |= hindrance is not None and hindrance.kind is _KIND.RESOURCE_FAILS
             return 0.0
         there = world.replication.is_up(placement)
         if there:
@@ -104,6 +107,9 @@ class DeviceManagers:
     def hindrance(self, placement: store.Placement) -> faults.Fault | None:
         """The fault that keeps the satellite from bringing this resource up now."""
         world, on = self._world, placement.node
+        fails = world.fault(_KIND.RESOURCE_FAILS, placement.definition, on)
+        if fails is not None:
+            return fails
         missing = world.fault(_KIND.DEVICE_MISSING, placement.definition, on)
         if missing is not None and not missing.drbd_up:
             return missing
@@ -121,6 +127,12 @@ class DeviceManagers:
         """The run is over: all paths are told together (facts/linstor.md 6.2), READY=1 goes out, late placements follow."""
         life.running = False
         first, life.run_over = not life.run_over, True
+        if life.spoilt:
+            # not even those whose devices are up are reported; all are on the retry list (A18)
+            life.spoilt = False
+            for placement in self._world.store.placements(node=life.name):
+                life.failed.setdefault(placement.definition, self._world.now)
+            life.reported.clear()
         for placement in self._world.store.placements(node=life.name):
             if placement.definition not in (*life.failed, *life.late):
                 self.tell_paths(placement)
@@ -176,7 +188,10 @@ class DeviceManagers:
         )
         if missing or not first:
             return 0.0
+        held = world.lives[placement.node].failed
         moment, step = since + first, 2 * first
+        if len(held) > 1 and placement.definition != min(held):
+            moment += step  # one resource at a time, then the rest
         while moment < world.now:
             moment, step = moment + step, 2 * step
         return moment - world.now

@@ -37,6 +37,7 @@ class Life(msgspec.Struct, kw_only=True):
         run_over: the first run of this satellite process is over (READY=1 was sent).
         queue: resources that the run has still to do, in its order.
         failed: resources that could not be brought up, with the moment of the failure.
+        spoilt: a resource failed in this run and holds back all others (A18).
         late: placements made while CONNECTED: in neither the full sync nor the first run (A4).
         attempt: a reconnect attempt is planned.
         losing: the loss of the connection is on its way to be noticed.
@@ -57,6 +58,7 @@ class Life(msgspec.Struct, kw_only=True):
     run_over: bool = False
     queue: list[str] = []
     failed: dict[str, float] = {}
+    spoilt: bool = False
     late: list[str] = []
     attempt: bool = False
     losing: bool = False
