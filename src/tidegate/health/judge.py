@@ -88,7 +88,7 @@ def _summary(opinion: Opinion, cause: tuple[Subject, str] | None) -> str:
     if cause is not None and not opinion.ready and opinion.wanted:
         subject, text = cause
         return f"waits for {subject}: {text}" if text else f"waits for {subject}"
-    if opinion.findings and (opinion.wanted or not opinion.good):
+    if opinion.findings and (opinion.wanted or not opinion.ready or not opinion.good):
         return _own_text(opinion)
     return opinion.good
 

@@ -127,6 +127,8 @@ def _pool(facts: PoolFacts, snapshot: Snapshot, report: Report) -> Standing:
     if facts.status != UNAVAILABLE or facts.driver != "linstor":
         return Standing(subject=subject, will=Will.ODD, pool=facts)
     top = report.state(subject)
+    if top is not None and not top.wanted:
+        return Standing(subject=subject, will=Will.OFF, pool=facts)
     below = top.rests_on if top is not None else ()
     waits_for = (subject,) if not below else _unready_below_pool(below, report)
     if not waits_for:
