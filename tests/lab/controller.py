@@ -87,6 +87,7 @@ class _Hand(threading.Thread):
         self.files: volumes.DeviceFiles | None = None
         self.mounts: Path | None = None
         self.trouble: Exception | None = None
+        self.last_device = 0.0
         self._events.ask({"op": "subscribe", "acks": True})
 
     def run(self) -> None:
@@ -126,6 +127,7 @@ class _Hand(threading.Thread):
                 self._minors[f"/dev/drbd{event['minor']}"] = name
                 if self.files is not None:
                     self.files.appear(name, number, event["minor"], device)
+                    self.last_device = time.monotonic()
             case "device-vanishes" if self.files is not None:
                 self.files.vanish(name, number, event["minor"])
 
@@ -224,6 +226,11 @@ class Controller:
         """Raise LabError if volumes could not be made as the simulator says."""
         if self._hand.trouble is not None:
             raise host.LabError(f"the lab's volumes: {self._hand.trouble}")
+
+    @property
+    def devices_at(self) -> float:
+        """When the last device file appeared in a machine (host's monotonic clock); 0 when none did."""
+        return self._hand.last_device
 
     def dump(self) -> Json:
         """All that the controller holds, and its last requests."""

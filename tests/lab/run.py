@@ -8,7 +8,18 @@ from concurrent import futures
 from pathlib import Path
 
 import msgspec
-from tests.lab import controller, golden, host, machine, observe, rig, scenarios, seed, variants
+from tests.lab import (
+    controller,
+    golden,
+    host,
+    machine,
+    observe,
+    rig,
+    scenarios,
+    seed,
+    turns,
+    variants,
+)
 
 from tidegate.sim.faults import FaultKind
 
@@ -150,12 +161,13 @@ def boot(job: Job, on: variants.Ground, stop: threading.Event) -> Boot:
             master.booting(each, what.faults)
             watch = _observe(each, master, net, what.fault_end, stop)
             watched = each.now()
+            devices = master.devices_at - each.zero
             each.kill()
             _keep(bench, each, master, job)
     return Boot(
         scenario=job.scenario,
         variant=job.variant,
-        fault_end=what.fault_end,
+        fault_end=round(max(what.fault_end, devices), 3) if what.faults else 0.0,
         first_pass=watch.first_pass,
         starts=watch.starts,
         lost=tuple(name for name in seed.INSTANCES if not watch.running(name)),
@@ -184,6 +196,7 @@ class _Bench:
     def __init__(self, grounds: dict[variants.Variant, variants.Ground], *, reuse: bool) -> None:
         self._grounds = grounds
         self._reuse = reuse
+        self._turns = turns.Turns()
         self.stop = threading.Event()
 
     def do(self, job: Job) -> Boot | Failed:
@@ -193,8 +206,11 @@ class _Bench:
         if self._reuse and kept is not None and kept.exists() and job.scenario != "s0":
             print(f"lab: {job.name}: from an earlier run", flush=True)
             return msgspec.json.decode(kept.read_bytes(), type=Boot)
+        fault_end = scenarios.SCENARIOS[job.scenario].fault_end
+        stock = job.variant is variants.Variant.STOCK
         try:
-            done = boot(job, on, self.stop)
+            with self._turns.turn(fault_end, retries=stock, stop=self.stop):
+                done = boot(job, on, self.stop)
         except host.LabError as error:
             print(f"lab: {job.name}: failed: {error}", flush=True)
             return Failed(name=job.name, why=str(error))
