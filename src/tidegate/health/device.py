@@ -5,7 +5,6 @@ A device node, its link in by-res, ``device_path`` and even ONLINE prove nothing
 opening does, and only of the right device. ENOENT and ENODATA mean "wait" while the node comes up.
 """
 
-import re
 from typing import Final
 
 import msgspec
@@ -15,10 +14,13 @@ from tidegate.core.ids import VolumeId
 from tidegate.health.opinion import Doubt
 
 DRBD_MAJOR: Final = 147
-EMPTY: Final = "zero"
-_DRBD_PATH: Final = re.compile(r"/dev/drbd(\d+)")
+EMPTY: Final = frozenset({"zero", "empty"})
+"""Words for a device that holds nothing, or has no size."""
+NAMELESS: Final = frozenset({None, "unknown", *EMPTY})
+"""Contents that are not worth remembering."""
 
 _ADVICE: Final = {
+    "EAGAIN": "Wait: it takes a moment until the peer is connected.",
     "EMEDIUMTYPE": "A peer is Primary, or no data can be reached from here: drbdadm status {resource} on all its nodes.",
     "EACCES": "Tidegate may not open devices: run it as root, or ask the agent.",
     "EPERM": "Tidegate may not open devices: run it as root, or ask the agent.",
@@ -31,6 +33,7 @@ _WHY: Final = {
     "EMEDIUMTYPE": "wrong medium type: a peer is Primary, or no data can be reached",
     "EACCES": "permission denied",
     "EPERM": "operation not permitted",
+    "EAGAIN": "a peer is just connecting",
     "EIO": "input/output error",
     "ENXIO": "nothing behind the device node",
     "ENODEV": "nothing behind the device node",
@@ -44,7 +47,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     volume: VolumeId
     path: str | None
     """As LINSTOR names it; None when LINSTOR cannot be asked: then the kernel's minor has to do."""
-    has_drbd: bool
+    is_drbd: bool
+    """The device is DRBD's own: DRBD is the top layer."""
     kernel_minor: int | None = None
     """The minor that DRBD in the kernel gives the volume; None where the kernel was not asked."""
     linstor_minor: int | None = None
@@ -70,7 +74,8 @@ def judge(
         )
     if not seen.exists:
         return (_missing(seen, coming_up=coming_up, lasts=lasts, since=since),)
-    wrong = _wrong(seen, expected)
+    # What hangs tells nothing of itself.
+    wrong = "" if seen.opened is OpenResult.TIMED_OUT else _wrong(seen, expected)
     if wrong:
         return (Doubt(code="device.wrong", observed=wrong, since=since),)
     unopened = _unopened(seen, coming_up=coming_up, lasts=lasts, since=since)
@@ -99,34 +104,28 @@ def _is_elsewhere(seen: DeviceFacts, expected: Expected) -> bool:
 
 
 def _is_minor(seen: DeviceFacts, minor: int) -> bool:
-    return seen.rdev == (DRBD_MAJOR, minor)
+    """Return True when ``seen`` is DRBD's device ``minor``.
+
+    A node that is not DRBD's by its major number stands for one by its name: in the lab, loop devices play DRBD's part, and
+    under another root regular files do.
+    """
+    if seen.rdev is not None and seen.rdev[0] == DRBD_MAJOR:
+        return seen.rdev[1] == minor
+    return seen.path == f"/dev/drbd{minor}"
 
 
 def _wrong(seen: DeviceFacts, expected: Expected) -> str:
     """Return why ``seen`` is not the device of the volume; empty when it may be."""
     if not seen.is_device:
         return f"{seen.path} is not a block device"
-    if expected.has_drbd:
-        return _wrong_minor(seen, expected)
+    minor = expected.linstor_minor if expected.kernel_minor is None else expected.kernel_minor
+    if expected.is_drbd:
+        # DRBD's minors are fixed (facts/linstor-observed.md A6): the kernel's word counts, then LINSTOR's.
+        if minor is None or _is_minor(seen, minor):
+            return ""
+        is_device = f" is device {seen.rdev[0]}:{seen.rdev[1]}" if seen.rdev is not None else ""
+        return f"{seen.path}{is_device}, and the volume has DRBD's minor {minor}"
     return _wrong_backing(seen, expected)
-
-
-def _wrong_minor(seen: DeviceFacts, expected: Expected) -> str:
-    """DRBD's minors are fixed (facts/linstor-observed.md A6): the kernel's word counts, then LINSTOR's.
-
-    A loop device in DRBD's place is none (the boot lab's stand-in): then its file must be the volume's.
-    """
-    if seen.backing_file is not None:
-        return _wrong_backing(seen, expected)
-    if expected.kernel_minor is not None:
-        if seen.rdev is not None and not _is_minor(seen, expected.kernel_minor):
-            major, minor = seen.rdev
-            return f"{seen.path} is device {major}:{minor}, the volume is {DRBD_MAJOR}:{expected.kernel_minor}"
-        return ""
-    named = _DRBD_PATH.fullmatch(seen.path)
-    if named is None or expected.linstor_minor in {None, int(named[1])}:
-        return ""
-    return f"LINSTOR names {seen.path} for minor {expected.linstor_minor}"
 
 
 def _wrong_backing(seen: DeviceFacts, expected: Expected) -> str:
@@ -180,6 +179,7 @@ def _cannot_open(seen: DeviceFacts, since: float) -> Doubt:
         code="device.cannot-open",
         observed=f"opening {seen.path} says {errno}{why}",
         since=since,
+        waiting=errno == "EAGAIN",
         context={"advice": advice},
     )
 
@@ -187,14 +187,15 @@ def _cannot_open(seen: DeviceFacts, since: float) -> Doubt:
 def _carried(seen: DeviceFacts, expected: Expected) -> Doubt | None:
     """Compare with what it held at the last good moment (facts/linstor-observed.md A5, A19)."""
     before, now = expected.content, seen.content
-    if before is None or before in {EMPTY, now}:
+    if before is None or before in NAMELESS or before == now:
         return None
     if now is None:
         return _content("device.content-unknown", f"{seen.path} held {before}", before)
-    if now == EMPTY:
+    if now in EMPTY:
         return _content("device.empty", f"{seen.path} holds nothing, it held {before}", before)
     code = "device.other-content" if expected.is_filesystem else "device.content-changed"
-    return _content(code, f"{seen.path} holds {now}, it held {before}", before)
+    holds = "something else" if now in NAMELESS else now
+    return _content(code, f"{seen.path} holds {holds}, it held {before}", before)
 
 
 def _content(code: str, observed: str, before: str) -> Doubt:

@@ -180,7 +180,7 @@ class _Volume:
         if here.skip_disk:
             self._add(Doubt(code="volume.skip-disk", observed="DrbdOptions/SkipDisk is set"))
         kernel = self._usable(here) if here.has_drbd else None
-        self._device(placed, kernel, has_drbd=here.has_drbd)
+        self._device(placed, kernel)
 
     # --- without -----------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class _Volume:
         self._judge_use(
             replica.from_kernel(self.view, self.id, resource, kernel), Source.DRBD, self._drbd_age()
         )
-        self._device(None, kernel, has_drbd=True)
+        self._device(None, kernel)
         self._add(Doubt(code="volume.on-local-truth", observed="no controller confirms it"))
 
     # --- usable ------------------------------------------------------------------------------
@@ -256,9 +256,7 @@ class _Volume:
 
     # --- device ------------------------------------------------------------------------------
 
-    def _device(
-        self, placed: PlacedVolume | None, kernel: DrbdDevice | None, *, has_drbd: bool
-    ) -> None:
+    def _device(self, placed: PlacedVolume | None, kernel: DrbdDevice | None) -> None:
         fact = self.view.snapshot.devices.get(str(self.id))
         belief = self.view.belief(fact, Source.DEVICES)
         if belief is Belief.STALE:
@@ -279,7 +277,7 @@ class _Volume:
         expected = device.Expected(
             volume=self.id,
             path=placed.device_path if placed is not None else None,
-            has_drbd=has_drbd,
+            is_drbd=self.here is None or self.here.layers[:1] == ("DRBD",),
             kernel_minor=kernel.minor if kernel is not None else None,
             linstor_minor=placed.minor if placed is not None else None,
             backing=placed.backing_device if placed is not None else None,

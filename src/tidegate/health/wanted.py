@@ -18,7 +18,7 @@ from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, PoolName, VolumeId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
 from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool, WantedVolume
-from tidegate.health.device import EMPTY
+from tidegate.health.device import NAMELESS
 from tidegate.health.view import INCUS_UNIT, View
 from tidegate.health.wants import Origin, Want, Wants
 
@@ -140,7 +140,7 @@ def _content(
         and report.ready(ids.volume(volume))
     ):
         seen = fact.value
-        if seen.opened is OpenResult.OPENED and seen.content not in {None, EMPTY}:
+        if seen.opened is OpenResult.OPENED and seen.content not in NAMELESS:
             return seen.content
     return before.content if before is not None else None
 

@@ -25,7 +25,7 @@ def expected(**more: Any) -> Expected:
     base: dict[str, Any] = {
         "volume": VOL,
         "path": PATH,
-        "has_drbd": True,
+        "is_drbd": True,
         "kernel_minor": MINOR,
         "linstor_minor": MINOR,
     }
@@ -33,7 +33,7 @@ def expected(**more: Any) -> Expected:
 
 
 def on_loop(**more: Any) -> Expected:
-    base = {"path": "/dev/loop8", "has_drbd": False, "kernel_minor": None, "linstor_minor": None}
+    base = {"path": "/dev/loop8", "is_drbd": False, "kernel_minor": None, "linstor_minor": None}
     return expected(**(base | more))
 
 
@@ -52,8 +52,9 @@ def doubts(
         ({}, expected(content="ext4")),
         ({"content": None}, expected(content=None)),
         ({}, expected(kernel_minor=None)),
-        # The lab shows loop devices as /dev/drbdN: without the kernel's word the major number proves nothing.
-        ({"rdev": (7, 3)}, expected(kernel_minor=None)),
+        # The lab shows loop devices as /dev/drbdN, the demo regular files: then the name has to do.
+        ({"rdev": (7, 3)}, expected()),
+        ({"rdev": None}, expected()),
         ({"path": "/dev/drbd/by-res/x/0"}, expected()),
         (LOOP, on_loop()),
         (LOOP, on_loop(backing=f"/srv/pool/{RD}_00000.img")),
@@ -82,7 +83,8 @@ def test_good(seen: dict[str, Any], right: Expected) -> None:
         ({"opened": OpenResult.NOT_TRIED}, "device.not-looked", True),
         ({"is_device": False, "rdev": None}, "device.wrong", False),
         ({"rdev": (147, MINOR + 1)}, "device.wrong", False),
-        ({"rdev": (7, MINOR)}, "device.wrong", False),
+        ({"opened": OpenResult.TIMED_OUT, "is_device": False}, "device.open-hangs", False),
+        ({"opened": OpenResult.FAILED, "errno": "EAGAIN"}, "device.cannot-open", True),
     ],
 )
 def test_bad(seen: dict[str, Any], code: str, waits: bool) -> None:
@@ -95,6 +97,16 @@ def test_missing_and_empty_devices_are_waited_for_only_while_coming_up(errno: st
     (doubt,) = doubts({"opened": OpenResult.FAILED, "errno": errno}, coming_up=False)
     assert not doubt.waiting
     assert "12 s" in doubt.observed
+
+
+def test_a_path_that_leads_elsewhere_than_to_drbd_is_wrong() -> None:
+    (doubt,) = doubts({"path": "/dev/loop3", "rdev": (7, 3)}, expected(path="/dev/loop3"))
+    assert doubt.code == "device.wrong"
+
+
+def test_another_layer_on_top_of_drbd_has_its_own_device() -> None:
+    luks = {"path": "/dev/mapper/Linstor-Crypt-x", "rdev": (253, 4)}
+    assert doubts(luks, expected(path=luks["path"], is_drbd=False)) == ()
 
 
 def test_linstors_path_for_another_minor_is_wrong() -> None:
@@ -118,7 +130,7 @@ def test_a_loop_device_that_became_anothers_is_wrong(backing: str) -> None:
 
 
 def test_a_look_at_an_older_path_is_no_evidence() -> None:
-    right = expected(path="/dev/loop9", has_drbd=False, kernel_minor=None, linstor_minor=None)
+    right = expected(path="/dev/loop9", is_drbd=False, kernel_minor=None, linstor_minor=None)
     (doubt,) = doubts(LOOP, right)
     assert (doubt.code, doubt.waiting) == ("device.not-looked", True)
 
@@ -131,6 +143,10 @@ def test_a_look_at_an_older_path_is_no_evidence() -> None:
         ("ext4", "xfs", True, "device.other-content", True),
         ("gpt", "dos", False, "device.content-changed", False),
         ("ext4", None, True, "device.content-unknown", False),
+        ("ext4", "unknown", True, "device.other-content", True),
+        ("gpt", "unknown", False, "device.content-changed", False),
+        ("gpt", "empty", False, "device.empty", True),
+        ("unknown", "ext4", True, None, False),
         ("zero", "ext4", True, None, False),
     ],
 )

@@ -210,7 +210,7 @@ def test_a_peer_whose_machine_answers_is_not_gone_because_its_satellite_is() -> 
 
 
 def test_on_local_truth_the_device_has_to_be_the_kernels() -> None:
-    wrong = {str(VOL): facts.device(rdev=(7, 1))}
+    wrong = {str(VOL): facts.device(rdev=(147, 1))}
     assert "device.wrong" in verdict(world(lost=LOST, devices=wrong))[2]
 
 

@@ -84,6 +84,7 @@ def test_it_holds_what_incus_would_start(instance: dict[str, Any], kept: bool) -
         ({"content": "xfs"}, "ext4"),
         ({"content": "zero"}, "ext4"),
         ({"content": None}, "ext4"),
+        ({"content": "unknown"}, "ext4"),
         ({"opened": OpenResult.FAILED, "errno": "EIO", "content": None}, "ext4"),
     ],
 )
