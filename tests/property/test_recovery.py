@@ -32,7 +32,7 @@ from tidegate.core.action import (
 from tidegate.core.facts import IncusPhase, InstanceFacts, WarningFacts
 from tidegate.core.finding import Report
 from tidegate.core.snapshot import Snapshot
-from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.state import RecoveryState, resumed
 from tidegate.recovery.step import Event, Finished, Observed, Step, Tick, step
 
 Planner = Callable[[RecoveryState, Event, Snapshot, Report, RecoveryPolicy], Step]
@@ -317,6 +317,18 @@ class Node(RuleBasedStateMachine):
         for flight in self.flights:
             flight.heard = False
         self._late_failures_are_forgotten()
+
+    @rule()
+    def we_are_killed_and_remember(self) -> None:
+        """Killed as well, but what was written before each act is found again."""
+        boot_id = self.view.snapshot().boot_id
+        written = msgspec.json.encode(self.state)
+        kept = msgspec.json.decode(written, type=RecoveryState)
+        self.view.at += 1.0
+        self.state = resumed(kept, boot_id=boot_id, now=self.now)
+        self.begun.clear()
+        for flight in self.flights:
+            flight.heard = False
 
     def _late_failures_are_forgotten(self) -> None:
         """A start that failed late looks like one that a user stopped, and only memory tells (desire.py)."""

@@ -13,7 +13,7 @@ from tidegate.recovery.desire import Will
 from tidegate.recovery.standing import Survey
 from tidegate.recovery.state import RecoveryState
 
-_LASTS = re.compile(r" for \d+ s\b")
+_LASTS = re.compile(r"(,? for|; waits for it) \d+ s( more)?\b")
 _SHOWN = 3
 """At most so many names are written out; a sentence must fit on a line."""
 
@@ -65,7 +65,7 @@ def _deed(action: Action) -> str:
 
 def _going(state: RecoveryState) -> list[str]:
     """Return what began earlier and is not over."""
-    names = sorted(state.in_flight)
+    names = sorted(_name(action.subject) for action in state.in_flight.values())
     return [f"still busy with {_names(names)}"] if names else []
 
 
@@ -117,7 +117,11 @@ def _subjects(verdicts: Sequence[Verdict]) -> str:
     instances = [v for v in verdicts if v.subject.kind is SubjectKind.INSTANCE]
     if len(verdicts) > _SHOWN and len(instances) == len(verdicts):
         return f"{len(verdicts)} instances"
-    return _names([str(verdict.subject) for verdict in verdicts])
+    return _names([_name(verdict.subject) for verdict in verdicts])
+
+
+def _name(subject: Subject) -> str:
+    return subject.name if subject.kind is SubjectKind.INSTANCE else str(subject)
 
 
 def _verb(held: Sequence[Verdict], verb: str) -> str:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What recovery remembers between steps. Losing all of it costs patience (waits begin anew), never an instance."""
+"""What recovery remembers between steps.
+
+Losing it costs patience (waits begin anew), with one exception that the world cannot tell: a start that failed late looks like one
+that a user stopped (facts/incus.md A21). So the agent may keep it on a file system that lives as long as the boot, writes it before
+it acts, and hands it through :func:`resumed` when it comes back.
+"""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -7,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from tidegate.config.policy import RecoveryPolicy
-from tidegate.core.action import AcknowledgeWarning, Action
+from tidegate.core.action import AcknowledgeWarning, Action, StartInstance
 from tidegate.core.backoff import Backoff
 from tidegate.core.ids import BootId, InstanceId, Subject
 
@@ -94,6 +99,24 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
         """Return True when facts confirmed at ``seen_at`` are newer than the last action with this :func:`key_of`."""
         ended = self.settled.get(key)
         return ended is None or seen_at > ended
+
+
+def resumed(kept: RecoveryState, *, boot_id: BootId, now: float) -> RecoveryState:
+    """Return the state to go on with at ``now`` (seconds since boot) after ours was killed; ``kept`` is the last one written.
+
+    What was on its way then has an outcome that nobody heard: as with every uncertain one, the world must be looked at first.
+    """
+    if kept.boot_id != boot_id:
+        return RecoveryState(boot_id=boot_id)
+    lost = kept.in_flight.values()
+    starts = {str(a.instance): now for a in lost if isinstance(a, StartInstance)}
+    return msgspec.structs.replace(
+        kept,
+        in_flight={},
+        settled={**kept.settled, **{key_of(action): now for action in lost}},
+        failed={**kept.failed, **starts},
+        ready=frozenset(),
+    )
 
 
 def key_of(action: Action) -> str:

@@ -8,7 +8,8 @@ schedule with the same seed always runs the same way. :func:`simulate` is the do
 
 import functools
 import math
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -20,8 +21,8 @@ from tidegate.core.snapshot import Snapshot, apply
 from tidegate.core.wanted import WantedMap
 from tidegate.health import judge
 from tidegate.health import wanted as wanted_map
-from tidegate.recovery.state import RecoveryState
-from tidegate.recovery.step import Event, Finished, Observed, Tick, step
+from tidegate.recovery.state import RecoveryState, resumed
+from tidegate.recovery.step import Event, Finished, Observed, Step, Tick, step
 from tidegate.sim.acts import Act
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.operations import SUCCESS, Operation
@@ -42,18 +43,27 @@ WAITING_LOOK, RESTING_LOOK = 5.0, 10.0
 """Seconds after which everything is looked at in any case, while something waits and at rest."""
 
 
-def simulate(schedule: Schedule, *, with_tidegate: bool = True) -> Result:
-    """Run ``schedule`` to its horizon. A rule that is broken is in ``violations``, not raised."""
+Planner: TypeAlias = Callable[[RecoveryState, Event, Snapshot, Report, RecoveryPolicy], Step]
+
+
+def simulate(schedule: Schedule, *, with_tidegate: bool = True, planner: Planner = step) -> Result:
+    """Run ``schedule`` to its horizon. A rule that is broken is in ``violations``, not raised.
+
+    ``planner`` is what decides: a broken one shows whether the rules would catch it.
+    """
     kept = kept_map(schedule) if with_tidegate else None
-    return Simulation(schedule, with_tidegate=with_tidegate, kept=kept).run()
+    return Simulation(schedule, with_tidegate=with_tidegate, kept=kept, planner=planner).run()
 
 
 def kept_map(schedule: Schedule) -> WantedMap | None:
     """Return the map that the agent kept when all was well: drawn at the end of the same boot without faults."""
+    healthy = tuple(
+        msgspec.structs.replace(instance, late_failures=0) for instance in schedule.server.instances
+    )
     quiet = Schedule(
         name="before",
         layout=schedule.layout,
-        server=schedule.server,
+        server=msgspec.structs.replace(schedule.server, instances=healthy, has_db_dump=True),
         seed=schedule.seed,
         horizon=30.0,
     )
@@ -72,7 +82,14 @@ def _kept_map(key: bytes) -> WantedMap | None:
 class Simulation:
     """One run. Use :func:`simulate`; this is for tests that look inside."""
 
-    def __init__(self, schedule: Schedule, *, with_tidegate: bool, kept: WantedMap | None) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        with_tidegate: bool,
+        kept: WantedMap | None,
+        planner: Planner = step,
+    ) -> None:
         self.schedule = schedule
         self.world = LinstorWorld(schedule.scenario, epoch=schedule.server.epoch)
         self.clock = self.world.clock
@@ -88,10 +105,12 @@ class Simulation:
         self.report: Report | None = None
         self.cycles = 0
         self._kept = kept
+        self._planner = planner
         self._alive_at = AGENT_AT if with_tidegate else math.inf
         self._acts: list[Act] = []
         self._outcomes: list[Outcome] = []
         self._wake_at: float | None = None
+        self._news = True
         self._begin_agent()
         for happening in schedule.happenings:
             self.clock.at(happening.at, functools.partial(self._happen, happening))
@@ -114,7 +133,7 @@ class Simulation:
         if self.clock.now < self._alive_at:
             self.clock.advance(min(self._alive_at, end))
             return
-        limit = min(end, self.clock.now + self._longest())
+        limit = min(end, self._grid() if self._news else self.clock.now + self._longest())
         if self._wake_at is not None:
             limit = min(limit, max(self._wake_at, self.clock.now + SETTLE))
         while (due := self.clock.next_due()) is not None and due < limit:
@@ -155,13 +174,15 @@ class Simulation:
         for seen in self.looks.all(self.snapshot, self._volumes()):
             self.snapshot = apply(self.snapshot, seen)
         self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now)
-        self.report = judge.judge(self.snapshot, self.health)
+        before, self.report = self.report, judge.judge(self.snapshot, self.health)
+        # What is new may change what has to be looked at next.
+        self._news = before is None or _essence(before) != _essence(self.report)
         self.watch.seen(self.report)
         outcomes, self._outcomes = self._outcomes, []
         woken = self._wake_at is not None and self.clock.now >= self._wake_at
         last: Event = Tick() if woken and not outcomes else Observed()
         for event in (*(Finished(outcome=outcome) for outcome in outcomes), last):
-            given = step(self.state, event, self.snapshot, self.report, self.policy)
+            given = self._planner(self.state, event, self.snapshot, self.report, self.policy)
             self.state, self._wake_at = given.state, given.wake_at
             self.watch.says(given.sentence)
             for action in given.actions:
@@ -207,8 +228,9 @@ class Simulation:
                 self.incus.units.restart()
             case Deed.CRASH_INCUS:
                 self.incus.crash_daemon()
-            case Deed.KILL_AGENT:
-                self._kill_agent()
+                self.watch.incus_killed()
+            case Deed.KILL_AGENT | Deed.KILL_AND_FORGET:
+                self._kill_agent(forgets=happening.deed is Deed.KILL_AND_FORGET)
 
     def _stop(self, happening: Happening) -> None:
         who = happening.instance
@@ -223,12 +245,19 @@ class Simulation:
         if self.incus.daemon is not None:
             self.incus.change_state(who, "stop", accepted)
 
-    def _kill_agent(self) -> None:
+    def _kill_agent(self, *, forgets: bool) -> None:
         if math.isinf(self._alive_at):
             return
         for act in self._acts:
             act.forget()
         self._acts, self._outcomes = [], []
+        written = msgspec.json.encode(RecoveryState() if forgets else self.state)
         self._begin_agent()
-        self.watch.agent_killed()
         self._alive_at = self.clock.now + AGENT_AT
+        kept = msgspec.json.decode(written, type=RecoveryState)
+        self.state = resumed(kept, boot_id=self.snapshot.boot_id, now=self._alive_at)
+        self.watch.agent_killed(forgets=forgets)
+
+
+def _essence(report: Report) -> dict[str, bool]:
+    return {name: state.ready for name, state in report.subjects.items()}

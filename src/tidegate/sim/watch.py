@@ -23,7 +23,7 @@ from tidegate.sim.schedule import PREFIX, Schedule
 MINUTE: Final = 60.0
 PER_MINUTE: Final = 40
 """Actions on one subject within a minute beyond which it is a hot loop."""
-SOON: Final = 25.0
+SOON: Final = 15.0
 """Seconds within which an instance runs once all it rests on could be used, its own failures and its turn included."""
 _KIND = faults.FaultKind
 
@@ -87,9 +87,13 @@ class Watch:
         """A user has said that it shall not start by itself."""
         self._forbidden.add(who)
 
-    def agent_killed(self) -> None:
-        """Our memory is gone; what was sent goes on."""
+    def incus_killed(self) -> None:
+        """The memory of incusd of failed starts is gone."""
         self._killed = True
+
+    def agent_killed(self, *, forgets: bool) -> None:
+        """Ours is gone, and with ``forgets`` its memory; what was sent goes on."""
+        self._killed = self._killed or forgets
         self._flying.clear()
         self._begun.clear()
 
@@ -193,7 +197,7 @@ class Watch:
         last = max((s.at for s in self._incus.world.starts if s.instance == who), default=since)
         wait = max(0.0, last - since)
         self._waits[str(who)] = max(wait, self._waits.get(str(who), 0.0))
-        if wait > SOON + self._delays():
+        if wait > SOON + self._delays() and not self._is_forgotten(who):
             self.broken(f"{who} could have been started {wait:.1f} s before it ran")
 
     def _delays(self) -> float:
@@ -215,6 +219,10 @@ class Watch:
         power = config.get("volatile.last_state.power", "RUNNING")
         return autostart == "true" or (autostart in {"", "last-state"} and power == "RUNNING")
 
+    def _is_forgotten(self, who: InstanceId) -> bool:
+        """What fails late looks as if a user had stopped it (facts/incus.md A21), once whoever knew better is gone."""
+        return self._killed and self._incus.instance(who).spec.late_failures > 0
+
     # --- the end ---------------------------------------------------------------------------------
     def end(self, *, with_tidegate: bool) -> None:
         """Ask for what must be true at the end: everything that should run, runs."""
@@ -227,8 +235,7 @@ class Watch:
         if not with_tidegate:
             return
         for who in self._expected():
-            lost_memory = self._killed and self._incus.instance(who).spec.late_failures > 0
-            if not self._incus.is_running(who) and not lost_memory:
+            if not self._incus.is_running(who) and not self._is_forgotten(who):
                 self.broken(f"{who} does not run at the end")
 
     def result(self, cycles: int) -> Result:

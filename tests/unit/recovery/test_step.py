@@ -27,7 +27,7 @@ from tidegate.core.action import (
 from tidegate.core.facts import IncusPhase
 from tidegate.core.snapshot import Liveness
 from tidegate.recovery.choose import Turn
-from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.state import RecoveryState, resumed
 from tidegate.recovery.step import Step
 
 MISSING = "open /dev/drbd1000: no such file or directory"
@@ -64,7 +64,7 @@ def test_each_waits_for_its_own_volume_only_and_the_sentence_says_so() -> None:
     world.unready = {ids.volume(volume_id("c1"))}
     step = world.step()
     assert started(step) == ["c2", "c3"]
-    assert "instance/default/c1 waits for volume/rd-c1/0: device node missing" in step.sentence
+    assert "default/c1 waits for volume/rd-c1/0: device node missing" in step.sentence
 
 
 def test_with_the_controller_gone_an_instance_waits_although_its_volume_is_ready() -> None:
@@ -257,7 +257,7 @@ def test_a_fault_of_its_own_is_given_up_after_its_attempts_and_told() -> None:
         world.finish(only(step), OutcomeKind.FAILED, text)
     step = world.look(after=600)
     assert step.actions == ()
-    assert "gave up on instance/default/c1" in step.sentence
+    assert "gave up on default/c1" in step.sentence
     assert "forklxc" in step.sentence
     assert [verdict.turn for verdict in step.verdicts] == [Turn.NOTHING, Turn.GIVEN_UP]
 
@@ -432,3 +432,43 @@ def test_ids_are_unique_and_the_same_in_every_run() -> None:
 
     assert run() == run()
     assert len(set(run())) == 4
+
+
+class TestKilledAndBack:
+    """What was written before each act is found again, and resumed."""
+
+    def back(self, world: World) -> None:
+        written = msgspec.json.encode(world.state)
+        kept = msgspec.json.decode(written, type=RecoveryState)
+        boot_id = world.snapshot().boot_id
+        world.state = resumed(kept, boot_id=boot_id, now=world.at)
+
+    def test_a_start_on_its_way_is_looked_at_before_anything_else(self) -> None:
+        world = World(stopped("c1"))
+        world.step()
+        world.seen_at = world.at
+        self.back(world)
+        assert world.step().actions == ()
+        world.runs("c1")
+        assert world.look().actions == ()
+
+    def test_a_start_that_failed_late_meanwhile_is_nobodys_will(self) -> None:
+        world = World(stopped("c1"))
+        world.step()
+        world.set("c1", last_used_at=BOOT_WALL + world.at + 0.3, last_power="STOPPED")
+        world.at += 1.0
+        self.back(world)
+        assert started(world.look()) == ["c1"]
+
+    def test_budgets_and_who_was_given_up_are_kept(self) -> None:
+        world = World(stopped("c1"))
+        for _ in range(world.policy.instance_attempts):
+            world.finish(only(world.look(after=60)), OutcomeKind.FAILED, "exit status 1")
+        world.look()
+        self.back(world)
+        assert "default/c1" in world.state.given_up
+
+    def test_another_boots_memory_is_worth_nothing(self) -> None:
+        kept = RecoveryState(boot_id=ids.BootId("other"), ran=frozenset({"default/c1"}))
+        found = resumed(kept, boot_id=ids.BootId("this"), now=1.0)
+        assert found == RecoveryState(boot_id=ids.BootId("this"))

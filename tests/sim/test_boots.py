@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated boots: the table of facts/observed.md without and with Tidegate, and random schedules that must break no rule.
+
+A failing seed prints itself: ``simulate(schedule.by_chance(SEED)).timeline`` tells the story.
+"""
+
+import time
+
+import msgspec
+import pytest
+
+from tidegate.config.policy import RecoveryPolicy
+from tidegate.core.finding import Report
+from tidegate.core.snapshot import Snapshot
+from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.step import Event, Step, step
+from tidegate.sim.incus.values import MemberSpec, instance_id
+from tidegate.sim.run import Planner, simulate
+from tidegate.sim.schedule import OBSERVED, Deed, Happening, Schedule, by_chance, observed
+from tidegate.sim.watch import Result
+
+SEEDS = 100
+CHUNK = 10
+FREE_OF_STOCK = 0.5
+"""Seconds by which nothing may come up later than without us (contract.md, safety 11)."""
+
+
+def up(result: Result, *names: str) -> list[float | None]:
+    return [result.up[f"default/{name}"] for name in names]
+
+
+class TestTheObservedTable:
+    """facts/observed.md: stock Incus, seconds after the machine's start."""
+
+    @pytest.mark.parametrize(
+        ("key", "earliest", "latest"),
+        [
+            *(("s0", 1.7, 3.4), ("s1", 60, 63), ("s2", 60, 63), ("s5", 8, 14), ("s6", 60, 63)),
+            *(("s7", 62, 72), ("s8", 40, 42)),
+        ],
+    )
+    def test_stock(self, key: str, earliest: float, latest: float) -> None:
+        found = up(simulate(observed(key), with_tidegate=False), "c1", "c2", "c3")
+        assert all(moment is not None and earliest <= moment <= latest for moment in found), found
+
+    def test_stock_loses_what_came_too_late_for_ever(self) -> None:
+        result = simulate(observed("s4"), with_tidegate=False)
+        assert up(result, "c1", "c2", "c3") == [None, None, None]
+        assert up(result, "d1")[0] is not None
+        assert None in up(simulate(observed("s9"), with_tidegate=False), "c1", "c2", "c3")
+
+    def test_stock_holds_the_local_one_behind_a_controller_that_hangs(self) -> None:
+        for key in ("s7", "s8"):
+            (moment,) = up(simulate(observed(key), with_tidegate=False), "d1")
+            assert moment is not None
+            assert moment > 40
+
+    @pytest.mark.parametrize("key", sorted(OBSERVED))
+    def test_with_tidegate_all_run_soon_after_the_fault_and_incuss_own_pass_are_over(
+        self, key: str
+    ) -> None:
+        schedule = observed(key)
+        result = simulate(schedule)
+        assert result.violations == ()
+        over = max(schedule.calm_at, _first_pass_over(result))
+        for name in ("c1", "c2", "c3"):
+            (moment,) = up(result, name)
+            assert moment is not None, f"{name} never ran"
+            assert moment <= over + 1.5, f"{name} ran at {moment}, all was well at {over}"
+
+    @pytest.mark.parametrize("key", sorted(OBSERVED))
+    def test_with_tidegate_nothing_is_later_than_without(self, key: str) -> None:
+        _no_worse(observed(key))
+
+
+def _first_pass_over(result: Result) -> float:
+    """The moment when the agent no longer waits for incusd's own first pass."""
+    held = [at for at, text in result.timeline if "first pass" in text or "is starting" in text]
+    told = [at for at, text in result.timeline if text.startswith("agent:")]
+    return min((at for at in told if at > max(held)), default=0.0)
+
+
+def _no_worse(schedule: Schedule) -> None:
+    stock, ours = simulate(schedule, with_tidegate=False), simulate(schedule)
+    for name, moment in stock.up.items():
+        mine = ours.up[name]
+        if moment is not None:
+            assert mine is not None, f"{schedule.name}: {name} is lost with us, {moment} without"
+            assert mine <= moment + FREE_OF_STOCK, f"{schedule.name}: {name} {mine}, {moment}"
+
+
+class TestWhatPeopleDo:
+    def test_what_a_user_stops_stays_down(self) -> None:
+        who = instance_id("c1")
+        stop = Happening(at=30.0, deed=Deed.STOP, instance=who)
+        kill = Happening(at=50.0, deed=Deed.KILL_AND_FORGET)
+        schedule = msgspec.structs.replace(observed("s1"), happenings=(stop, kill))
+        result = simulate(schedule)
+        assert result.violations == ()
+        assert "default/c1" not in result.runs
+        assert {"default/c2", "default/c3", "default/d1"} <= result.runs
+
+    def test_an_evacuated_member_gets_nothing_until_it_is_back(self) -> None:
+        leave = Happening(at=10.0, deed=Deed.EVACUATE)
+        back = Happening(at=60.0, deed=Deed.RESTORE)
+        base = observed("s4")
+        member = msgspec.structs.replace(base.server, members=_MEMBERS)
+        schedule = msgspec.structs.replace(base, server=member, happenings=(leave, back))
+        result = simulate(schedule)
+        assert result.violations == ()
+        moments = up(result, "c1", "c2", "c3")
+        assert all(moment is not None and moment > 60 for moment in moments), moments
+
+    @pytest.mark.parametrize("moment", [25.26, 25.38, 25.43, 25.5, 26.0])
+    @pytest.mark.parametrize("deed", [Deed.KILL_AGENT, Deed.KILL_AND_FORGET])
+    def test_killed_at_any_moment_it_loses_nothing(self, moment: float, deed: Deed) -> None:
+        kill = Happening(at=moment, deed=deed)
+        schedule = msgspec.structs.replace(observed("s1"), happenings=(kill,))
+        result = simulate(schedule)
+        assert result.violations == ()
+        assert {"default/c1", "default/c2", "default/c3"} <= result.runs
+
+    def test_a_late_failure_is_not_taken_for_a_users_stop_after_a_kill(self) -> None:
+        base = observed("s1")
+        instances = tuple(
+            msgspec.structs.replace(spec, late_failures=2 if spec.name == "c1" else 0)
+            for spec in base.server.instances
+        )
+        server = msgspec.structs.replace(base.server, instances=instances)
+        for moment in (25.5, 25.75, 26.2, 26.9):
+            kill = Happening(at=moment, deed=Deed.KILL_AGENT)
+            schedule = msgspec.structs.replace(base, server=server, happenings=(kill,))
+            result = simulate(schedule)
+            assert result.violations == ()
+            assert "default/c1" in result.runs
+
+
+_MEMBERS = (MemberSpec(name="n1"), MemberSpec(name="n2"))
+
+
+def test_incusd_that_nothing_starts_is_started() -> None:
+    """facts/incus.md U4: the dump of the database is missing after a power loss."""
+    base = observed("s0")
+    server = msgspec.structs.replace(base.server, has_db_dump=False)
+    schedule = msgspec.structs.replace(base, server=server)
+    assert simulate(schedule, with_tidegate=False).runs == frozenset()
+    result = simulate(schedule)
+    assert result.violations == ()
+    assert len(result.runs) == 4
+    assert all(moment is not None and 60 < moment < 63 for moment in result.up.values())
+
+
+def test_an_hour_takes_no_time() -> None:
+    schedule = msgspec.structs.replace(observed("s1"), horizon=3600.0)
+    simulate(schedule)
+    began = time.perf_counter()
+    result = simulate(schedule)
+    assert result.cycles < 600
+    assert time.perf_counter() - began < 5.0, "far above what it takes, for a busy machine"
+
+
+def test_the_same_seed_runs_the_same_way() -> None:
+    assert simulate(by_chance(7)).timeline == simulate(by_chance(7)).timeline
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_random_schedules_break_no_rule(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        result = simulate(by_chance(seed))
+        assert result.violations == (), _story(seed, result)
+
+
+def _story(seed: int, result: Result) -> str:
+    faults = [f"{f.kind} {f.subject} {f.start:.1f}-{f.end}" for f in result.schedule.faults]
+    lines = [f"{at:9.3f}  {text}" for at, text in result.timeline]
+    return "\n".join([f"seed {seed}", *faults, *lines])
+
+
+# --- planners broken on purpose -----------------------------------------------------------------
+def blind(
+    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
+) -> Step:
+    """Takes everything for ready."""
+    good = {
+        name: msgspec.structs.replace(subject, ready=True)
+        for name, subject in report.subjects.items()
+    }
+    return step(state, event, snapshot, msgspec.structs.replace(report, subjects=good), policy)
+
+
+def forgetful(
+    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
+) -> Step:
+    """Forgets what it has begun."""
+    return step(msgspec.structs.replace(state, in_flight={}), event, snapshot, report, policy)
+
+
+def idle(
+    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
+) -> Step:
+    """Never does anything."""
+    given = step(state, event, snapshot, report, policy)
+    return msgspec.structs.replace(given, actions=())
+
+
+@pytest.mark.parametrize(("planner", "key"), [(blind, "s4"), (forgetful, "s1"), (idle, "s4")])
+def test_a_broken_planner_is_caught(planner: Planner, key: str) -> None:
+    assert simulate(observed(key), planner=planner).violations != ()
