@@ -232,3 +232,26 @@ def test_while_a_satellite_is_mute_only_what_asks_it_waits_and_then_fails_withou
         assert worlds.call(one, "GET", path) is not None, "a node known to be gone is not asked"
     worlds.advance(one, 200)
     assert worlds.status(one) == "ONLINE"
+
+
+def test_a_pool_tells_no_capacity_but_a_warning_while_its_node_is_away() -> None:
+    """facts/linstor.md 4.6; recording b10."""
+    one = worlds.build(Fault(kind=FaultKind.NODE_OFFLINE, subject="n1", end=10))
+    pools = worlds.get(one, "/v1/view/storage-pools?cached=true&nodes=n1")
+    assert all({"free_capacity", "total_capacity"}.isdisjoint(p) for p in pools)
+    told = [(r["ret_code"], r["message"]) for p in pools for r in p["reports"]]
+    assert told == [(-9223372036854774806, "No active connection to satellite 'n1'")] * 2
+    worlds.advance(one, 10)
+    pools = worlds.get(one, "/v1/view/storage-pools?cached=true&nodes=n1")
+    assert all("reports" not in p and p["free_capacity"] > 0 for p in pools)
+
+
+def test_a_broken_pool_does_not_keep_its_node_from_online() -> None:
+    """facts/linstor.md 0.6 and 8.1."""
+    one = worlds.build(Fault(kind=FaultKind.POOL_MISSING, subject="pool", node="n1"))
+    assert worlds.status(one) == "ONLINE"
+    query = "nodes=n1&storage_pools=pool"
+    (pool,) = worlds.get(one, f"/v1/view/storage-pools?{query}")
+    assert "free_capacity" not in pool
+    assert pool["reports"][0]["ret_code"] == -4611686018427386906
+    assert one.open("/dev/drbd1000") != 0

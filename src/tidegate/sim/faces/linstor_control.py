@@ -36,7 +36,7 @@ from typing import Any
 
 import msgspec
 
-from tidegate.clients import files
+from tidegate.clients import clock, files
 from tidegate.sim import drbd, drbd_text, faults
 from tidegate.sim.faces import linstor_http
 from tidegate.sim.linstor import build, wiring, world
@@ -240,15 +240,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def make_world(args: argparse.Namespace) -> world.LinstorWorld:
-    """The world that the command line asks for; an existing state file wins over the layout."""
+def make_world(args: argparse.Namespace, epoch: float) -> world.LinstorWorld:
+    """The world that the command line asks for, its zero at ``epoch`` (Unix time); an existing state file wins over the layout."""
     layout = default_layout(args.nodes)
     if args.layout:
         layout = msgspec.json.decode(args.layout.read_bytes(), type=faults.Layout)
     layout = msgspec.structs.replace(layout, local=args.node)
     timings = faults.TYPICAL if args.timings == "typical" else faults.INSTANT
     scenario = faults.Scenario(name="lab", layout=layout, timings=timings, seed=args.seed)
-    made = world.LinstorWorld(scenario)
+    made = world.LinstorWorld(scenario, epoch=epoch)
     if args.state and args.state.exists():
         build.load(made, args.state.read_bytes())
     made.boot()
@@ -273,7 +273,7 @@ class Saver:
 
 async def run(args: argparse.Namespace, ready: Callable[[str], None]) -> None:
     """Serve until asked to quit, SIGTERM or SIGINT; ``ready`` gets the URL when it serves."""
-    face = linstor_http.LinstorFace(make_world(args), args.scale)
+    face = linstor_http.LinstorFace(make_world(args, clock.wall()), args.scale)
     control = Control(face)
     saver = Saver(face.world, args.state) if args.state else None
     if saver is not None:
