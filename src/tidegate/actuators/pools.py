@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Have Incus mount a pool again that it marked Unavailable, under the rules of contract.md safety 2."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 
 from tidegate.actuators import attempt
 from tidegate.actuators.attempt import Attempt
@@ -10,7 +11,7 @@ from tidegate.clients.incus.client import IncusClient, Ready
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.core.action import ValidatePool
 from tidegate.core.facts import PoolFacts
-from tidegate.core.ids import NodeName
+from tidegate.core.ids import NodeName, ResourceName
 from tidegate.probes import translate_incus, translate_linstor
 from tidegate.recovery.comparison import KnownVolume, unknown_volumes
 
@@ -57,7 +58,7 @@ class PoolActuator:
         return translate_incus.pools(answers).get(action.pool)
 
     async def _refusal(self, pool: PoolFacts | None) -> Attempt | None:
-        """Return why nothing may be done now, or None (contract.md safety 2)."""
+        """Return why nothing may be done now, or None (contract.md safety 2). What must hold is asked side by side."""
         if pool is None:
             return attempt.void("pool.gone", "Incus no longer has this pool")
         if pool.driver != "linstor":
@@ -69,24 +70,28 @@ class PoolActuator:
             return attempt.void(
                 "pool.available", f"its status is {pool.status} by now; nothing to do"
             )
-        if await self._incus.ready() is not Ready.READY:
+        linstor = self._linstor()
+        ready, node, definitions, volumes = await asyncio.gather(
+            self._incus.ready(),
+            linstor.node(self._node()),
+            linstor.resource_definitions(),
+            self._incus.volumes(pool.name),
+        )
+        if ready is not Ready.READY:
             return attempt.void("incus.not-ready", "Incus is still in its own first pass")
-        node = await self._linstor().node(self._node())
         if node.connection_status != "ONLINE":
             return attempt.void(
                 "satellite.not-online", f"the satellite is {node.connection_status} again"
             )
-        return await self._unknown(pool)
-
-    async def _unknown(self, pool: PoolFacts) -> Attempt | None:
-        definitions = translate_linstor.definitions(await self._linstor().resource_definitions())
-        volumes = await self._incus.volumes(pool.name)
         known = [KnownVolume(volume.project, volume.type, volume.name) for volume in volumes]
-        unknown = unknown_volumes(definitions.values(), pool, known)
-        if not unknown:
-            return None
-        names = ", ".join(unknown[:MOST_NAMED]) + (
-            " and others" if len(unknown) > MOST_NAMED else ""
-        )
-        text = f"{len(unknown)} resources of group {pool.resource_group} are unknown to Incus ({names}): validating would mount them"
-        return attempt.failed("pool.unknown-volumes", text)
+        unknown = unknown_volumes(translate_linstor.definitions(definitions).values(), pool, known)
+        return _unknown(pool, unknown) if unknown else None
+
+
+def _unknown(pool: PoolFacts, unknown: Sequence[ResourceName]) -> Attempt:
+    names = ", ".join(unknown[:MOST_NAMED]) + (" and others" if len(unknown) > MOST_NAMED else "")
+    text = (
+        f"{len(unknown)} resources of group {pool.resource_group} are unknown to Incus ({names}): "
+        "validating would mount them"
+    )
+    return attempt.failed("pool.unknown-volumes", text)
