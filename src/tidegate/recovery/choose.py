@@ -113,7 +113,7 @@ class _Actor:
         going = any(isinstance(action, ValidatePool) for action in self._state.in_flight.values())
         verdicts = []
         for standing in survey.pools:
-            verdict = self._ripe(standing, self._snapshot.pools.at, keys=(str(standing.subject),))
+            verdict = self._ripe(standing, self._snapshot.pools.at)
             if verdict.turn is Turn.ACTS and going:
                 verdict = msgspec.structs.replace(verdict, turn=Turn.QUEUES)
             elif verdict.turn is Turn.ACTS and standing.pool is not None:
@@ -137,7 +137,7 @@ class _Actor:
         for standing in survey.instances:
             facts = standing.instance
             assert facts is not None
-            verdict = self._ripe(standing, self._snapshot.instances.at, keys=self._keys(standing))
+            verdict = self._ripe(standing, self._snapshot.instances.at)
             sequenced = desire.is_sequenced(facts)
             if verdict.turn is not Turn.ACTS:
                 pass
@@ -214,7 +214,7 @@ class _Actor:
             due = None
         return Choice(actions=tuple(self.actions), verdicts=(), wake_at=due)
 
-    def _ripe(self, standing: Standing, seen_at: float, *, keys: tuple[str, ...]) -> Verdict:
+    def _ripe(self, standing: Standing, seen_at: float) -> Verdict:
         """Return the verdict before order and limits: ACTS where nothing but those could hold it."""
         state = self._state
         if state.busy(standing.subject):
@@ -228,14 +228,15 @@ class _Actor:
             return Verdict(standing=standing, turn=Turn.WAITS)
         if not state.knows(str(standing.subject), seen_at):
             return Verdict(standing=standing, turn=Turn.LOOKS)
-        again_at = max(state.budget(key).not_before for key in keys)
+        again_at = max(state.budget(key).not_before for key in self._keys(standing))
         if again_at > self._now:
             return Verdict(standing=standing, turn=Turn.PAUSES, again_at=again_at)
         return Verdict(standing=standing, turn=Turn.ACTS)
 
     def _keys(self, standing: Standing) -> tuple[str, ...]:
-        """Return every budget that must allow a start: its own, its pace, what it rests on, what was blamed last."""
-        assert standing.instance is not None
+        """Return every budget that must allow an action; of a start: its own, its pace, what it rests on, what was blamed last."""
+        if standing.instance is None:
+            return (str(standing.subject),)
         below = (str(state.subject) for state in self._report.chain(standing.subject))
         blamed = self._state.blamed.get(standing.subject.name)
         return (*below, pace_key(standing.instance.id), *((blamed,) if blamed else ()))

@@ -32,7 +32,7 @@ def of(
         return "does nothing: recovery is switched off"
     deeds = [_deed(action) for action in choice.actions]
     if survey.closed is not None:
-        return _join(deeds) if deeds else _closed(state, survey.closed, choice, now)
+        return _join(deeds) if deeds else _closed(state, survey.closed, choice)
     parts = [*deeds, *_going(state), *_reasons(choice.verdicts, report, now)]
     if parts:
         return _join(parts)
@@ -69,33 +69,24 @@ def _going(state: RecoveryState) -> list[str]:
     return [f"still busy with {_names(names)}"] if names else []
 
 
-def _closed(state: RecoveryState, reason: str, choice: Choice, now: float) -> str:
+def _closed(state: RecoveryState, reason: str, choice: Choice) -> str:
     if going := _going(state):
         return f"{going[0]}; {reason}"
     if choice.wake_at is not None:
-        return (
-            f"waits: {reason}; starts it in {_seconds(choice.wake_at - now)} if nothing else does"
-        )
+        return f"waits: {reason}; starts it {_moment(choice.wake_at)} if nothing else does"
     return f"waits: {reason}"
 
 
 def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[str]:
     """Return why what is wanted does not happen now, what holds most of it first."""
-    waiting: dict[Subject, list[Verdict]] = {}
-    for verdict in verdicts:
-        if verdict.turn is Turn.WAITS:
-            waiting.setdefault(verdict.standing.waits_for[0], []).append(verdict)
-    groups = sorted(waiting.items(), key=lambda group: (-len(group[1]), group[0]))
-    parts = [_wait(subject, held, report) for subject, held in groups[:_SHOWN]]
-    if more := sum(len(held) for _, held in groups[_SHOWN:]):
-        parts.append(f"{more} more wait for other causes")
+    parts = _waits(verdicts, report)
     by_turn = {
         turn: [verdict for verdict in verdicts if verdict.turn is turn]
         for turn in (Turn.PAUSES, Turn.LOOKS, Turn.QUEUES, Turn.GIVEN_UP)
     }
     if paused := by_turn[Turn.PAUSES]:
         soonest = min(verdict.again_at or now for verdict in paused)
-        parts.append(f"tries {_subjects(paused)} again in {_seconds(soonest - now)}")
+        parts.append(f"tries {_subjects(paused)} again {_moment(soonest)}")
     if looks := by_turn[Turn.LOOKS]:
         parts.append(f"looks at {_subjects(looks)} again first")
     if queues := by_turn[Turn.QUEUES]:
@@ -105,12 +96,30 @@ def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[st
     return parts
 
 
-def _wait(subject: Subject, held: Sequence[Verdict], report: Report) -> str:
-    state = report.state(subject)
-    # Without the ticking part, or the same sentence would be news at every look.
+def _waits(verdicts: Sequence[Verdict], report: Report) -> list[str]:
+    """Return what is waited for, once for each reason: many instances may wait for as many volumes for the same one."""
+    groups: dict[tuple[SubjectKind, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.turn is Turn.WAITS:
+            cause = verdict.standing.waits_for[0]
+            groups.setdefault((cause.kind, _why(cause, report)), []).append(verdict)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    parts = []
+    for (_, why), held in ordered[:_SHOWN]:
+        causes = dict.fromkeys(str(verdict.standing.waits_for[0]) for verdict in held)
+        first, more = next(iter(causes)), len(causes) - 1
+        others = f" and {more} more" if more else ""
+        parts.append(f"{_subjects(held)} {_verb(held, 'wait')} for {first}{others}{why}")
+    if rest := sum(len(held) for _, held in ordered[_SHOWN:]):
+        parts.append(f"{rest} more wait for other causes")
+    return parts
+
+
+def _why(cause: Subject, report: Report) -> str:
+    """Return what is wrong with ``cause``, without what ticks: or the same sentence would be news at every look."""
+    state = report.state(cause)
     text = _LASTS.sub("", state.summary) if state is not None else ""
-    why = f": {text}" if text else ""
-    return f"{_subjects(held)} {_verb(held, 'wait')} for {subject}{why}"
+    return f": {text}" if text else ""
 
 
 def _subjects(verdicts: Sequence[Verdict]) -> str:
@@ -138,5 +147,5 @@ def _join(parts: Iterable[str]) -> str:
     return "; ".join(parts)
 
 
-def _seconds(duration: float) -> str:
-    return f"{max(0.0, duration):.1f} s"
+def _moment(at: float) -> str:
+    return f"at {at:.1f} s after boot"

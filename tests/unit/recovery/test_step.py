@@ -67,6 +67,13 @@ def test_each_waits_for_its_own_volume_only_and_the_sentence_says_so() -> None:
     assert "default/c1 waits for volume/rd-c1/0: device node missing" in step.sentence
 
 
+def test_many_that_wait_for_the_same_reason_are_told_in_one_breath() -> None:
+    world = World(*[stopped(f"c{number}") for number in range(5)])
+    world.unready = {ids.volume(volume_id(f"c{number}")) for number in range(5)}
+    sentence = world.step().sentence
+    assert sentence == "5 instances wait for volume/rd-c0/0 and 4 more: device node missing"
+
+
 def test_with_the_controller_gone_an_instance_waits_although_its_volume_is_ready() -> None:
     world = World(stopped("c1"))
     world.unready = {ids.CONTROLLER}
@@ -348,7 +355,7 @@ class TestStartingIncus:
         step = world.step()
         assert step.actions == ()
         assert step.wake_at == 60.0
-        assert "starts it in 50.0 s" in step.sentence
+        assert "starts it at 60.0 s after boot" in step.sentence
         action = only(world.tick(after=50))
         assert isinstance(action, StartUnit)
         assert action.unit == "incus.service"
