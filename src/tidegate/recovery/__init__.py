@@ -6,7 +6,10 @@
 ``desire``        who should run here and does not, in Incus's own order
 ``causes``        what a failed start says about its cause: the infrastructure's or the instance's own
 ``standing``      how each instance and pool stands: may it be acted on now, and if not, what it waits for
-``settle``        what an outcome changes in the state
+``choose``        which actions begin now, and why the others not yet: budgets, order, limits
+``settle``        what an outcome, and what is seen, change in the state
+``comparison``    which volumes of a pool Incus does not know: read before a pool is validated
+``sentence``      one sentence for people per step
 ``step``          the door: ``step(state, event, snapshot, report, policy) -> Step``
 ================  ===========================================================================================
 
