@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real agent, as a process, against a simulated node over real sockets: everything comes back, nothing twice, nothing unwanted."""
 
+import asyncio
+import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from tests import embedded_nodes as nodes
-from tests.embedded_nodes import CONTAINERS, FaultKind, agent, until, until_moment
+from tests.embedded_nodes import CONTAINERS, Fault, FaultKind, agent, until, until_moment
 
 ALL = {*CONTAINERS, "d1"}
 
@@ -96,3 +98,124 @@ async def test_an_evacuated_member_gets_no_instance(tmp_path: Path) -> None:
         assert nodes.starts(node) == []
         assert node.incus.world.validations == []
     assert "nothing to do" in status["sentence"]
+
+
+async def test_a_pool_with_an_unknown_volume_is_not_validated_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    """``recover/validate`` would mount what Incus's database does not know: then the next lever is Incus's own retry."""
+    node = nodes.node(
+        tmp_path,
+        until_moment(FaultKind.NODE_OFFLINE, 1.5),
+        stray=("lost",),
+        timings=nodes.quick(pool_retry=6.0),
+    )
+    async with node.running(), agent(node) as running:
+        status = await running.until(lambda s: "does not know 1 resource" in nodes.told(s))
+        assert node.incus.world.validations == []
+        await until(node, lambda: nodes.running(node) == ALL)
+    assert "incus-volume-lost" in nodes.told(status)
+    assert node.incus.world.validations == []
+    assert node.incus.world.mounted_unknown == []
+    assert Counter(nodes.starts(node)) == Counter(ALL)
+
+
+@pytest.mark.parametrize("moment", ["validated", "starting", "one-runs"])
+async def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(
+    tmp_path: Path, moment: str
+) -> None:
+    node = nodes.node(
+        tmp_path, until_moment(FaultKind.NODE_OFFLINE, 1.5), timings=nodes.quick(instance_start=0.6)
+    )
+    reached = {
+        "validated": lambda: bool(node.incus.world.validations),
+        "starting": lambda: bool(node.incus.world.validations) and nodes.is_starting(node),
+        "one-runs": lambda: bool(nodes.started_by_agent(node)),
+    }
+    async with node.running():
+        async with agent(node) as first:
+            await until(node, reached[moment])
+            await first.end(nodes.KILL)
+        async with agent(node):
+            ended = await until(node, lambda: nodes.running(node) == ALL)
+    assert ended < 30, "by Incus alone it takes 60 s"
+    assert Counter(nodes.starts(node)) == Counter(ALL)
+    assert all(call.was_unavailable and call.was_ready for call in node.incus.world.validations)
+    assert [call.error for call in node.incus.world.validations] == [""]
+
+
+async def test_killed_after_its_start_failed_late_it_still_knows_that_nobody_stopped_it(
+    tmp_path: Path,
+) -> None:
+    """A start that fails late leaves what a stop by a user leaves (facts/incus.md A21); only our own memory tells them apart."""
+    node = nodes.node(
+        tmp_path,
+        until_moment(FaultKind.NODE_OFFLINE, 1.5),
+        containers=("c1",),
+        spec=nodes.with_late_failures("c1", 1),
+    )
+    record = node.incus.world.instances[nodes.instance_id("c1")]
+    async with node.running():
+        async with agent(node) as first:
+            await until(node, lambda: record.late_failures == 0)
+            await first.end(nodes.KILL)
+        async with agent(node):
+            await until(node, lambda: nodes.running(node) == {"c1", "d1"})
+
+
+async def test_a_second_agent_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    node = nodes.node(tmp_path)
+    async with node.running(), agent(node) as first:
+        await first.until(lambda status: status["grade"] == "ok")
+        async with agent(node) as second:
+            async with asyncio.timeout(nodes.WITHIN):
+                assert await second.process.wait() == 2
+        assert "another agent serves at" in first.log
+        assert "Traceback" not in first.log
+        assert (await first.status())["grade"] == "ok"
+    assert Counter(nodes.starts(node)) == Counter(ALL)
+
+
+async def test_the_map_kept_by_the_last_boot_says_what_is_wanted_before_incus_can_be_asked(
+    tmp_path: Path,
+) -> None:
+    node = nodes.node(tmp_path)
+    async with node.running(), agent(node) as running:
+        await running.until(lambda status: status["grade"] == "ok")
+        kept = await nodes.content(node.directory / "state" / "wanted.json")
+        assert await running.end() == 0
+    assert {one["name"] for one in kept["pools"]} == {"remote"}
+
+    again = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, 2.0), seed=2)
+    hold = again.incus.hold_start()
+    async with again.running(), agent(again) as running:
+        status = await running.until(lambda s: nodes.subject(s, "satellite") != {})
+        volumes = {name for name in nodes.names(status) if name.startswith("volume/")}
+        assert volumes == {f"volume/incus-volume-{name}/0" for name in CONTAINERS}
+        assert nodes.starts(again) == []
+        hold.set()
+        await until(again, lambda: nodes.running(again) == ALL)
+    assert Counter(nodes.starts(again)) == Counter(ALL)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (),
+        (until_moment(FaultKind.CONTROLLER_HANGS, None),),
+        (until_moment(FaultKind.DEVICE_MISSING, None),),
+    ],
+    ids=["at-rest", "controller-hangs", "waiting"],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_asked_to_end_it_ends_at_once(
+    tmp_path: Path, faults: tuple[Fault, ...], number: signal.Signals
+) -> None:
+    node = nodes.node(tmp_path, *faults)
+    async with node.running(), agent(node) as running:
+        await running.until(lambda status: "incus" in status["sources"])
+        began = asyncio.get_running_loop().time()
+        assert await running.end(number) == 0
+        assert asyncio.get_running_loop().time() - began < 3.0
+        assert not running.socket.exists()
+    assert "Traceback" not in running.log

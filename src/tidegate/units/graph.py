@@ -5,8 +5,9 @@ Which jobs there are and which of them *matter* decides what can be lost when or
 man systemd.unit(5) and how ``Wants=`` and ``Requires=`` act in systemd's transactions (252 to 257; seen in 252):
 
 - ``Requires=`` and ``BindsTo=`` pull a job in that matters to the one that requires it, ``Wants=`` and ``Upholds=`` one that does not;
-- a unit that cannot be loaded is passed over where it is wanted; where it is required the failure goes up to the next ``Wants=``, but
-  the jobs pulled in on the way **stay**: at boot a unit starts although what it requires has no file;
+- a unit that cannot be loaded is passed over where it is wanted; where it is required the failure goes up to the next ``Wants=``. The
+  jobs pulled in on the way stay in systemd 252 (at boot a unit then starts although what it requires has no file: issue 11338) and
+  are dropped in 257 (both seen);
 - a job matters to the anchor when it is required by it, directly or through others that are.
 """
 
@@ -21,6 +22,7 @@ from tidegate.units.tree import Index, Load, Unit
 
 _STRONG: Final = frozenset({Kind.REQUIRES, Kind.BINDS_TO})
 _WEAK: Final = frozenset({Kind.WANTS, Kind.UPHOLDS})
+_DROPS_WHAT_FAILS: Final = 257
 _COMPLETED_BY_TARGETS: Final = frozenset(
     {Kind.REQUIRES, Kind.REQUISITE, Kind.BINDS_TO, Kind.WANTS, Kind.UPHOLDS}
 )
@@ -97,7 +99,7 @@ class Graph:
         if unit.load in {Load.MASKED, Load.NOT_FOUND, Load.BAD}:
             return
         for dependency in implied.dependencies(unit):
-            if dependency.kind is Kind.MOUNTS:
+            if dependency.kind in {Kind.MOUNTS, Kind.WISHED_MOUNTS}:
                 yield from self._mounts(unit, dependency)
                 continue
             other = self.name(dependency.other)
@@ -113,7 +115,8 @@ class Graph:
             why = f"{wanted.why} (needs {wanted.other})"
             yield Dependency(unit=unit.name, kind=Kind.AFTER, other=mount, why=why)
             if found.path is not None:
-                yield Dependency(unit=unit.name, kind=Kind.REQUIRES, other=mount, why=why)
+                kind = Kind.REQUIRES if wanted.kind is Kind.MOUNTS else Kind.WANTS
+                yield Dependency(unit=unit.name, kind=kind, other=mount, why=why)
 
     def _add(self, dependency: Dependency) -> None:
         unit, other = dependency.unit, dependency.other
@@ -162,24 +165,49 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """Units whose jobs are already waiting, from an earlier transaction: they order others, and cannot be dropped."""
 
 
-def transaction(graph: Graph, anchor: str, installed: frozenset[str] = frozenset()) -> Transaction:
-    """Return the jobs of starting ``anchor`` on a machine on which nothing runs yet.
+def transaction(
+    graph: Graph, anchor: str, installed: frozenset[str] = frozenset(), *, systemd: int = 252
+) -> Transaction:
+    """Return the jobs of starting ``anchor`` on a machine on which nothing runs yet; ``systemd`` is its version.
 
-    Raises KeyError when ``anchor`` was not among the roots of ``graph`` and nothing of it led there.
+    Where it is not known, an old one is the careful choice: it has all jobs that a new one has. Raises KeyError when ``anchor`` was not among the roots of ``graph`` and nothing of it led there.
     """
     own = graph.name(anchor)
     jobs: dict[str, Job] = {}
-    failure = _pull(graph, own, jobs)
+    failures = _pull(graph, own, jobs)
+    if systemd >= _DROPS_WHAT_FAILS and own not in failures:
+        _drop(jobs, failures, own)
     if own in jobs:
         _mark(jobs, graph, own)
+    failure = failures.get(own, "")
     return Transaction(anchor=own, jobs=jobs, failure=failure, installed=installed - jobs.keys())
 
 
-def _pull(graph: Graph, anchor: str, jobs: dict[str, Job]) -> str:
-    """Add the jobs of ``anchor``; return why it fails. A stack instead of recursion: chains may be long."""
+def _drop(jobs: dict[str, Job], failures: Mapping[str, str], anchor: str) -> None:
+    """Drop the jobs of units that fail, and those that nobody else pulled in."""
+    for unit in failures:
+        jobs.pop(unit, None)
+    pulled: dict[str, list[str]] = {}
+    for job in jobs.values():
+        job.pulled_by = [pull for pull in job.pulled_by if pull[0] in jobs]
+        for by, _ in job.pulled_by:
+            pulled.setdefault(by, []).append(job.unit)
+    kept = {anchor}
+    queue = [anchor]
+    while queue:
+        for unit in pulled.get(queue.pop(), ()):
+            if unit not in kept:
+                kept.add(unit)
+                queue.append(unit)
+    for unit in jobs.keys() - kept:
+        del jobs[unit]
+
+
+def _pull(graph: Graph, anchor: str, jobs: dict[str, Job]) -> dict[str, str]:
+    """Add the jobs of ``anchor``; return which units fail, and why. A stack instead of recursion: chains may be long."""
     trouble = _load_trouble(graph.units[anchor])
     if trouble:
-        return trouble
+        return {anchor: trouble}
     jobs[anchor] = Job(unit=anchor)
     stack = [(anchor, iter(graph.needed(anchor)))]
     failures: dict[str, str] = {}
@@ -209,7 +237,7 @@ def _pull(graph: Graph, anchor: str, jobs: dict[str, Job]) -> str:
         if is_new and dependency.kind is not Kind.REQUISITE:
             job.only_verifies = False
             stack.append((other, iter(graph.needed(other))))
-    return failures.get(anchor, "")
+    return failures
 
 
 def _pass_up(jobs: dict[str, Job], failures: dict[str, str], unit: str, to: str) -> None:

@@ -30,6 +30,8 @@ class Kind(enum.StrEnum):
     CONFLICTS = "Conflicts"
     MOUNTS = "RequiresMountsFor"
     """``other`` is a path: of it and every directory above, the mount unit, where there is one."""
+    WISHED_MOUNTS = "WantsMountsFor"
+    """As ``RequiresMountsFor=``, but only wanted (systemd 256 and later)."""
     TRIGGERS = "Triggers"
     """Starts it on an event, never in a transaction: a socket its service."""
 
@@ -138,7 +140,7 @@ def _both(unit: Unit, first: Kind, second: Kind, other: str, why: str) -> Iterat
 def _written(unit: Unit) -> Iterator[Dependency]:
     for kind in _WRITTEN:
         for word, setting in unit.listed("Unit", kind.value):
-            if kind is Kind.MOUNTS or names.kind(word):
+            if kind in {Kind.MOUNTS, Kind.WISHED_MOUNTS} or names.kind(word):
                 yield _one(unit, kind, word, f"{kind}= in {setting.place}")
     for word, setting in unit.listed("Unit", "BindTo"):
         yield _one(unit, Kind.BINDS_TO, word, f"BindTo= in {setting.place}")

@@ -138,9 +138,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         return default if found is None else found
 
     def listed(self, section: str, key: str) -> Iterator[tuple[str, Setting]]:
-        """Yield every word of the list ``key``, specifiers filled in, with where it is written."""
+        """Yield every word of the list ``key``, specifiers filled in, with where it is written.
+
+        In lists of units quotes have no meaning: systemd takes them for part of a name, which it then refuses.
+        """
+        is_plain = key in _DEPENDENCIES and not key.endswith("MountsFor")
         for setting in self.assignments(section, key):
-            for word in parse.words(setting.value):
+            for word in setting.value.split() if is_plain else parse.words(setting.value):
                 yield names.expand(word, self.name), setting
 
 
