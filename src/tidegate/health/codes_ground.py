@@ -195,7 +195,6 @@ CODES: Final[tuple[Code, ...]] = (
         "systemd knows no unit of the LINSTOR satellite.",
         "linstor-satellite.service",
         "Install the package linstor-satellite and enable its unit.",
-        person=True,
     ),
     failing(
         "satellite.unit-failed",

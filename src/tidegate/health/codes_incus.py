@@ -91,7 +91,6 @@ CODES: Final[tuple[Code, ...]] = (
         "Incus shows a status of this pool that is neither Created nor Unavailable.",
         "status Created",
         "incus storage show {pool}; a pool left Pending or Errored has to be created again or deleted.",
-        person=True,
     ),
     # --- instances ---------------------------------------------------------------------------
     unknown(
@@ -111,7 +110,6 @@ CODES: Final[tuple[Code, ...]] = (
         "Incus shows the instance in a state in which it cannot be started.",
         "status Running",
         "incus info {name} --project {project} --show-log",
-        person=True,
     ),
     failing(
         "instance.no-volume",

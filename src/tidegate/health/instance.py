@@ -92,5 +92,5 @@ def _good(want: Want) -> str:
     if want.facts.runs:
         return "runs"
     if want.left:
-        return "was started in this boot and stopped since: left alone"
+        return "was made or stopped in this boot: left alone"
     return "stopped, and should not run"

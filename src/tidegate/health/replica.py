@@ -30,24 +30,25 @@ def from_kernel(
     view: View, volume: VolumeId, resource: DrbdResource, local: DrbdDevice
 ) -> usable.Replica:
     """Return the replica as the kernel describes it."""
+    here = view.placed_here(volume.resource)
+    peers = _kernel_peers(view, volume, resource)
     rule = resource.quorum_policy
     if rule is None:
         rule = _defined_quorum(view, volume)
-    here = view.placed_here(volume.resource)
     return usable.Replica(
         primary=resource.role == "Primary",
         disk=local.disk,
         score=resource.promotion_score,
         may_promote=resource.may_promote,
         suspended=frozenset(resource.suspended.split(",")) - {"no", ""},
-        quorum_rule=rule not in _NO_RULE,
+        quorum_rule=_is_rule(rule, peers),
         quorum=local.quorum,
         # LINSTOR's SkipDisk makes DRBD say client:yes, too: its own flags decide where they are known.
         diskless_by_will=here.is_diskless if here is not None else local.client is True,
         up_since=local.since,
         done_percent=_done(resource, volume.number),
         coming_up=view.is_coming_up,
-        peers=_kernel_peers(view, volume, resource),
+        peers=peers,
     )
 
 
@@ -56,18 +57,19 @@ def from_linstor(view: View, volume: VolumeId, here: PlacementFacts) -> usable.R
     told = dict(here.connections)
     fact = view.snapshot.placements.get(volume.resource)
     since = fact.since if fact is not None else None
+    peers = tuple(
+        _told_peer(view, place, told.get(node, "none"), since)
+        for node, place in (_places(view, volume) or {}).items()
+    )
     return usable.Replica(
         primary=here.in_use is True,
         score=here.promotion_score,
         may_promote=here.may_promote,
-        quorum_rule=_defined_quorum(view, volume) not in _NO_RULE,
+        quorum_rule=_is_rule(_defined_quorum(view, volume), peers),
         diskless_by_will=here.is_diskless,
         up_since=_up_since(view, volume),
         coming_up=view.is_coming_up,
-        peers=tuple(
-            _told_peer(view, place, told.get(node, "none"), since)
-            for node, place in (_places(view, volume) or {}).items()
-        ),
+        peers=peers,
     )
 
 
@@ -162,6 +164,18 @@ def _machine(view: View, name: NodeName, reachable: bool | None) -> tuple[usable
     if nodes is None and reachable is False:
         return usable.PeerNode.OFFLINE, "unreachable"
     return usable.PeerNode.UNKNOWN, ""
+
+
+def _is_rule(rule: str | None, peers: tuple[usable.Peer, ...]) -> bool:
+    """Return True when the quorum ``rule`` keeps two halves from both being used.
+
+    A number does so only if it is more than half of the nodes with a disk: ``quorum 1`` is fulfilled by any node alone.
+    """
+    if rule is None or rule in _NO_RULE:
+        return False
+    if rule.isdecimal():
+        return 2 * int(rule) > 1 + sum(peer.diskful for peer in peers)
+    return True
 
 
 def _defined_quorum(view: View, volume: VolumeId) -> str | None:

@@ -25,7 +25,8 @@ GOOD_SCORE: Final = 10100
 """From this promotion score on the local data are good; 1 is "over a peer", 0 is "not" (facts/fullstack-observed.md)."""
 
 _COMING: Final = frozenset({"Attaching", "Negotiating"})
-_NOT_THERE_YET: Final = frozenset({"Diskless", "Attaching", "Negotiating"})
+_NOT_THERE_YET: Final = frozenset({"Diskless", "Attaching", "Negotiating", "DUnknown"})
+"""Disks of a connected peer whose generation of the data cannot have been compared with ours yet."""
 _DISK_CODES: Final = {
     "Diskless": "volume.diskless",
     "Detaching": "volume.diskless",
@@ -232,7 +233,7 @@ def _peers(replica: Replica, policy: HealthPolicy, now: float) -> list[Doubt]:
 
 
 def _connected(replica: Replica, peer: Peer, policy: HealthPolicy, now: float) -> list[Doubt]:
-    if peer.disk is None or peer.disk in {UP_TO_DATE, "DUnknown"}:
+    if peer.disk is None or peer.disk == UP_TO_DATE:
         return []
     left = _left(replica, policy, now)
     if peer.disk in _NOT_THERE_YET and not replica.quorum_rule and not replica.primary and left > 0:

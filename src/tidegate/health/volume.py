@@ -179,7 +179,9 @@ class _Volume:
             )
         if here.skip_disk:
             self._add(Doubt(code="volume.skip-disk", observed="DrbdOptions/SkipDisk is set"))
-        kernel = self._usable(here) if here.has_drbd else None
+        # A resource that DRBD in the kernel has is DRBD's, whatever LINSTOR says.
+        is_drbd = here.has_drbd or self.id.resource in (self.view.drbd or {})
+        kernel = self._usable(here) if is_drbd else None
         self._device(placed, kernel)
 
     # --- without -----------------------------------------------------------------------------
@@ -188,7 +190,8 @@ class _Volume:
         """The controller is gone: the kernel and the device have to do (docs/architecture.md)."""
         resource = (self.view.drbd or {}).get(self.id.resource)
         kernel = replica.device_of(resource, self.id.number)
-        if self.view.drbd is None or (self.here is not None and not self.here.has_drbd):
+        plain = self.here is not None and not self.here.has_drbd and resource is None
+        if self.view.drbd is None or plain:
             self._add(
                 Doubt(
                     code="volume.not-known",

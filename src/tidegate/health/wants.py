@@ -44,7 +44,7 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     wanted: bool
     facts: InstanceFacts | None = None
     left: bool = False
-    """It ran in this boot and was stopped: nobody wants it back (contract.md safety 7)."""
+    """It was made, or ran and was stopped, in this boot: nobody wants it started (contract.md safety 7)."""
     volumes: tuple[VolumeId, ...] = ()
     missing: tuple[mapping.Missing, ...] = ()
     pools: tuple[PoolName, ...] = ()
@@ -196,7 +196,11 @@ class Wants:
     @functools.cached_property
     def _takes_instances(self) -> bool:
         """True when Incus would start instances here at all (facts/incus.md A2)."""
-        return self.incus is None or self.incus.member_status not in _EVACUATED
+        if self.incus is None:
+            return True
+        if self.incus.clustered and self.incus.member_status is None:
+            return False
+        return self.incus.member_status not in _EVACUATED
 
     @functools.cached_property
     def _given_up(self) -> Mapping[str, float]:
@@ -227,11 +231,11 @@ class Wants:
         return facts.autostart != "false" and self._failed_last(facts)
 
     def _was_left(self, facts: InstanceFacts) -> bool:
-        """Return True when it was started in this boot and stopped since (contract.md safety 7)."""
-        if facts.runs or facts.last_used_at is None or not facts.should_start:
+        """Return True when it was made, or started and stopped, in this boot: as somebody wanted it (contract.md safety 7)."""
+        if facts.runs or not facts.should_start or self._failed_last(facts):
             return False
-        started = facts.last_used_at >= self.view.snapshot.boot_wall
-        return started and not self._failed_last(facts)
+        boot = self.view.snapshot.boot_wall
+        return any(at is not None and at >= boot for at in (facts.last_used_at, facts.created_at))
 
 
 def is_here(facts: InstanceFacts, incus: IncusFacts | None) -> bool:

@@ -128,6 +128,13 @@ UNKNOWN = {"node": PeerNode.UNKNOWN, "status": ""}
             id="peer connected, its disk not attached yet",
         ),
         pytest.param(
+            replica(peer(disk="DUnknown")),
+            SOON,
+            False,
+            ("volume.peer-waiting",),
+            id="peer connected, its disk not told yet",
+        ),
+        pytest.param(
             replica(peer(disk="Diskless")),
             LATE,
             True,

@@ -130,6 +130,17 @@ def test_the_quorum_rule_comes_from_the_kernel_else_from_the_definition() -> Non
     assert verdict(world(drbd={RD: cut}, definitions=ruled))[0]
 
 
+@pytest.mark.parametrize(
+    ("rule", "decides"),
+    [("majority", True), ("all", True), ("2", True), ("1", False), ("off", False)],
+)
+def test_which_quorum_rules_keep_two_halves_apart(rule: str, decides: bool) -> None:
+    cut = facts.drbd_resource(
+        quorum_policy=rule, connections=(facts.connection(state="Connecting"),)
+    )
+    assert verdict(world(drbd={RD: cut}))[0] is decides
+
+
 # --- over REST alone -------------------------------------------------------------------------
 
 

@@ -47,6 +47,10 @@ def incus(**more: Any) -> IncusFacts:
         # Started in this boot and stopped since: a person's or the guest's will (contract.md safety 7).
         ({"status": "Stopped", "last_used_at": BOOT_WALL + 10.0}, False),
         ({"status": "Stopped", "last_used_at": BOOT_WALL - 10.0}, True),
+        # Made in this boot: whoever made it decides when it runs.
+        ({"status": "Stopped", "created_at": BOOT_WALL + 10.0}, False),
+        ({"status": "Stopped", "created_at": BOOT_WALL - 10.0}, True),
+        ({"status": "Running", "created_at": BOOT_WALL + 10.0}, True),
         ({"status": "Error"}, True),
     ],
 )
@@ -86,10 +90,11 @@ def test_only_instances_of_this_server(location: str, server: str, here: bool) -
     assert bool(found.all) is here
 
 
-def test_an_evacuated_member_wants_only_what_runs() -> None:
+@pytest.mark.parametrize("member", ["Evacuated", "Evacuating", "Restoring", None])
+def test_an_evacuated_member_wants_only_what_runs(member: str | None) -> None:
     for status, wanted in (("Running", True), ("Stopped", False)):
         found = wants(
-            incus=incus(member_status="Evacuated"),
+            incus=incus(member_status=member),
             instances={str(C1): facts.instance(status=status)},
         )
         assert [one.wanted for one in found.all] == [wanted]
