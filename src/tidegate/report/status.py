@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One screen: how every layer is, which subject is not ok and what it waits for; worst first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tidegate.core.finding import Finding, Grade, Report, SubjectState
 from tidegate.core.ids import SubjectKind
@@ -18,8 +18,10 @@ _LAYERS = (
     SubjectKind.POOL,
     SubjectKind.INSTANCE,
 )
-MOST_SHOWN = 40
-"""More findings than this are counted, not shown: the first cause is among the first."""
+MOST_SHOWN = 12
+"""More kinds of findings than this are counted, not shown: the first cause is among the first."""
+MOST_NAMED = 4
+"""Of the subjects that share a finding, so many are named besides the first."""
 
 
 def render(report: Report, snapshot: Snapshot, terminal: Terminal, *, sentence: str = "") -> str:
@@ -80,14 +82,31 @@ def _short(state: SubjectState) -> str:
 
 
 def _findings(report: Report, terminal: Terminal) -> Iterator[str]:
-    shown = [finding for finding in report.findings if finding.grade is not Grade.OK]
-    if not shown:
+    groups = list(grouped(report.findings))
+    if not groups:
         return
     yield terminal.heading("Findings, worst first")
-    for finding in shown[:MOST_SHOWN]:
-        yield from finding_lines(finding, report.at, terminal)
-    if len(shown) > MOST_SHOWN:
-        yield f"  … and {len(shown) - MOST_SHOWN} more: tidegate status --format json shows all"
+    for group in groups[:MOST_SHOWN]:
+        yield from finding_lines(group[0], report.at, terminal)
+        if len(group) > 1:
+            yield terminal.wrap(_others(group[1:]), indent=12)
+    if len(groups) > MOST_SHOWN:
+        yield f"  … and {len(groups) - MOST_SHOWN} more: tidegate status --format json shows all"
+
+
+def grouped(findings: Sequence[Finding]) -> Iterator[tuple[Finding, ...]]:
+    """Yield the findings that are not ok, those of one code and grade together, in the order of the first of each."""
+    groups: dict[tuple[Grade, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.grade is not Grade.OK:
+            groups.setdefault((finding.grade, finding.code), []).append(finding)
+    return (tuple(group) for group in groups.values())
+
+
+def _others(findings: Sequence[Finding]) -> str:
+    names = ", ".join(str(finding.subject) for finding in findings[:MOST_NAMED])
+    left = len(findings) - MOST_NAMED
+    return f"the same: {names}" + (f" and {left} more" if left > 0 else "")
 
 
 def finding_lines(finding: Finding, at: float, terminal: Terminal) -> Iterator[str]:
