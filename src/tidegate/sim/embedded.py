@@ -95,8 +95,8 @@ class EmbeddedNode:
             if pool.is_remote
         }
         self.incus = IncusModel(self.world.clock, spec, fronts, timings=timings, seed=scenario.seed)
-        self.linstor_face = LinstorFace(self.world)
         self._pacer = Pacer(self.world.clock)
+        self.linstor_face = LinstorFace(self.world, pacer=self._pacer)
         self._boot_id = f"{spec.name}-{scenario.name}-{scenario.seed}"
         self._written: dict[Path, bytes] = {}
 
