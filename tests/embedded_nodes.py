@@ -21,6 +21,7 @@ from tidegate.sim.incus.timings import IncusTimings
 from tidegate.sim.incus.values import MemberSpec, ServerSpec, instance_id
 from tidegate.sim.incus.warnings import AUTOSTART_FAILURE, WarningStatus
 
+KILL = signal.SIGKILL
 CONTAINERS = ("c1", "c2", "c3")
 WITHIN = 25.0
 """Seconds after which a test gives up; on an idle machine everything here takes two or three."""
@@ -155,7 +156,9 @@ async def agent(
             await running.end(signal.SIGKILL)
 
 
-async def until(node: EmbeddedNode, condition: Callable[[], bool], *, within: float = WITHIN) -> float:
+async def until(
+    node: EmbeddedNode, condition: Callable[[], bool], *, within: float = WITHIN
+) -> float:
     """Let the node live until ``condition`` holds; returns its seconds since boot."""
     async with asyncio.timeout(within):
         while True:
@@ -194,9 +197,6 @@ def stop(node: EmbeddedNode, name: str) -> None:
     """Stop an instance as a user would."""
     node.now()
     node.incus.change_state(instance_id(name), "stop", is_forced=True)
-
-
-KILL = signal.SIGKILL
 
 
 def names(status: dict[str, Any]) -> set[str]:
@@ -238,3 +238,43 @@ def member(status: str) -> Callable[[ServerSpec], ServerSpec]:
         return msgspec.structs.replace(server, members=members)
 
     return changed
+
+
+def with_late_failures(name: str, count: int) -> Callable[[ServerSpec], ServerSpec]:
+    """Have so many starts of an instance fail although its storage is there."""
+
+    def changed(server: ServerSpec) -> ServerSpec:
+        instances = tuple(
+            msgspec.structs.replace(one, late_failures=count) if one.name == name else one
+            for one in server.instances
+        )
+        return msgspec.structs.replace(server, instances=instances)
+
+    return changed
+
+
+def quick(**changes: float) -> IncusTimings:
+    """:data:`QUICK` with other times."""
+    return msgspec.structs.replace(QUICK, **changes)
+
+
+def told(status: dict[str, Any]) -> str:
+    """All that the status says in words."""
+    findings = (f"{f['observed']} {f['remedy']}" for f in status["findings"])
+    return " ".join([status["sentence"], *findings])
+
+
+def is_starting(node: EmbeddedNode) -> bool:
+    """A start through the API goes on."""
+    daemon = node.incus.daemon
+    return daemon is not None and any(not one.done.is_set for one in daemon.operations.all)
+
+
+async def content(path: Path) -> dict[str, Any]:
+    """What the JSON file ``path`` holds, as soon as it is there."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            if await asyncio.to_thread(path.exists):
+                found: dict[str, Any] = json.loads(await asyncio.to_thread(path.read_text))
+                return found
+            await asyncio.sleep(STEP)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests import embedded_nodes as nodes
-from tests.embedded_nodes import CONTAINERS, Fault, FaultKind, agent, until, until_moment
+from tests.embedded_nodes import CONTAINERS, agent, until, until_moment
+
+from tidegate.sim.faults import Fault, FaultKind
+from tidegate.sim.incus.values import instance_id
 
 ALL = {*CONTAINERS, "d1"}
 
@@ -154,7 +157,7 @@ async def test_killed_after_its_start_failed_late_it_still_knows_that_nobody_sto
         containers=("c1",),
         spec=nodes.with_late_failures("c1", 1),
     )
-    record = node.incus.world.instances[nodes.instance_id("c1")]
+    record = node.incus.world.instances[instance_id("c1")]
     async with node.running():
         async with agent(node) as first:
             await until(node, lambda: record.late_failures == 0)

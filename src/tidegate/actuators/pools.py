@@ -90,8 +90,9 @@ class PoolActuator:
 
 def _unknown(pool: PoolFacts, unknown: Sequence[ResourceName]) -> Attempt:
     names = ", ".join(unknown[:MOST_NAMED]) + (" and others" if len(unknown) > MOST_NAMED else "")
+    which = "1 resource" if len(unknown) == 1 else f"{len(unknown)} resources"
     text = (
-        f"{len(unknown)} resources of group {pool.resource_group} are unknown to Incus ({names}): "
-        "validating would mount them"
+        f"pool {pool.name} is left to Incus's own minute: its database does not know {which} of group "
+        f"{pool.resource_group} ({names}), which mounting it now would mount too"
     )
     return attempt.failed("pool.unknown-volumes", text)

@@ -6,6 +6,7 @@
 ``pace``      how often each source is looked at (pure)
 ``loop``      the only runner: report -> recovery.step -> actions -> outcomes, again and again
 ``keeper``    the map of what is wanted, kept on disk
+``memory``    what recovery remembers, kept for as long as the boot lasts
 ``recorder``  what happened, to history and journal, off the loop
 ``control``   the socket that commands talk to
 ``views``     answers to commands, rendered here so that the commands stay small and quick

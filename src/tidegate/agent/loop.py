@@ -3,11 +3,13 @@
 
 import asyncio
 import collections
+import functools
 import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from tidegate.agent.keeper import Keeper
+from tidegate.agent.memory import Memory
 from tidegate.agent.observer import Observer
 from tidegate.agent.recorder import Recorder
 from tidegate.clients import errors
@@ -15,6 +17,8 @@ from tidegate.config.policy import RecoveryPolicy
 from tidegate.core.action import Action, Outcome, OutcomeKind
 from tidegate.core.finding import Report
 from tidegate.core.snapshot import Snapshot, Source
+from tidegate.core.trouble import Trouble
+from tidegate.core.wanted import WantedMap
 from tidegate.health import wanted
 from tidegate.recovery import step
 from tidegate.recovery.state import RecoveryState
@@ -37,7 +41,7 @@ class Actuator(Protocol):
 
 
 class Loop:
-    """Runs observation, judgement and recovery. With ``actuator`` None it only looks and judges."""
+    """Runs observation, judgement and recovery. With ``actuator`` None it only looks and judges, and ``idle`` is its sentence."""
 
     def __init__(
         self,
@@ -47,6 +51,8 @@ class Loop:
         actuator: Actuator | None,
         recorder: Recorder | None,
         keeper: Keeper | None,
+        memory: Memory | None = None,
+        idle: str = "",
         boottime: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
@@ -55,15 +61,19 @@ class Loop:
         self._actuator = actuator
         self._recorder = recorder
         self._keeper = keeper
+        self._memory = memory
+        self._idle = idle
         self._boottime = boottime
         self._wall = wall
-        self._state = RecoveryState(boot_id=observer.snapshot.boot_id)
+        self._state = self._resumed()
         self._outcomes: collections.deque[Outcome] = collections.deque()
         self._wake_at: float | None = None
         self._next: asyncio.Event = asyncio.Event()
         self._report = observer.judge()
-        self._unsaved: errors.Trouble | None = None
-        self.sentence = ""
+        self._unsaved: dict[str, Trouble] = {}
+        self._map: WantedMap | None = None
+        self._map_drawn = asyncio.Event()
+        self.sentence = idle
         self.last_cycle = boottime()
 
     @property
@@ -88,6 +98,8 @@ class Loop:
             group.create_task(self._cycles(group), name="decide")
             if self._recorder is not None:
                 group.create_task(self._recorder.run(), name="record")
+            if self._keeper is not None:
+                group.create_task(self._keep(self._keeper), name="keep")
 
     async def _cycles(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -113,6 +125,18 @@ class Loop:
         """Judge, decide and tell, once. Returns the actions to be done now."""
         self._observer.changed.clear()
         report = self._observer.judge()
+        actions = self._decide(report) if self._actuator is not None else ()
+        self._report = report
+        self.last_cycle = self._boottime()
+        if self._recorder is not None:
+            self._recorder.report(report, self.sentence)
+        self._draw(report)
+        self._next.set()
+        self._next = asyncio.Event()
+        return actions
+
+    def _decide(self, report: Report) -> tuple[Action, ...]:
+        """Return what to do now; it is remembered on disk before it is done."""
         actions: list[Action] = []
         events: list[step.Event] = [
             step.Finished(outcome=self._outcomes.popleft()) for _ in range(len(self._outcomes))
@@ -122,29 +146,46 @@ class Loop:
             self._state = decided.state
             actions.extend(decided.actions)
             self._wake_at, self.sentence = decided.wake_at, decided.sentence
-        self._report = report
-        self.last_cycle = self._boottime()
-        if self._recorder is not None:
-            self._recorder.report(report, self.sentence)
-        self._keep(report)
-        self._next.set()
-        self._next = asyncio.Event()
-        return tuple(actions) if self._actuator is not None else ()
+        if self._memory is not None:
+            self._saved("recovery", functools.partial(self._memory.save, self._state))
+        return tuple(actions)
 
-    def _keep(self, report: Report) -> None:
+    def _resumed(self) -> RecoveryState:
+        boot_id = self._observer.snapshot.boot_id
+        if self._memory is None:
+            return RecoveryState(boot_id=boot_id)
+        state, trouble = self._memory.load(boot_id, self._boottime())
+        if trouble is not None:
+            _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
+        return state
+
+    def _draw(self, report: Report) -> None:
         if self._keeper is None:
             return
         snapshot = self._observer.snapshot
         fresh = wanted.draw(snapshot, report, snapshot.wanted, self._wall())
-        if fresh is None:
-            return
+        if fresh is not None:
+            self._map = fresh
+            self._map_drawn.set()
+
+    async def _keep(self, keeper: Keeper) -> None:
+        """Write the map whenever it was drawn anew: off the loop, because it is synced, and a disk may take its time."""
+        while True:
+            await self._map_drawn.wait()
+            self._map_drawn.clear()
+            assert self._map is not None
+            save = functools.partial(keeper.save, self._map)
+            await asyncio.to_thread(self._saved, "map", save)
+
+    def _saved(self, what: str, save: Callable[[], object]) -> None:
+        """Write something; the trouble with it is told once, and nothing else depends on it."""
         try:
-            self._keeper.save(fresh)
-            self._unsaved = None
+            save()
+            self._unsaved.pop(what, None)
         except errors.ClientError as error:
-            if self._unsaved != error.trouble:
+            if self._unsaved.get(what) != error.trouble:
                 _log.warning("%s", error.trouble, extra={"TIDEGATE_CODE": error.code})
-                self._unsaved = error.trouble
+                self._unsaved[what] = error.trouble
 
     async def _act(self, action: Action) -> None:
         assert self._actuator is not None

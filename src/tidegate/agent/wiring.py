@@ -17,6 +17,7 @@ from tidegate.agent.boot import Boot, this_boot
 from tidegate.agent.discovery import Linstor
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.loop import Loop
+from tidegate.agent.memory import Memory
 from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
@@ -39,6 +40,7 @@ from tidegate.probes.incus import IncusProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
 
 FLUSH_WITHIN = 3.0
+OBSERVES = "observes only: acts on nothing"
 _log = logging.getLogger("tidegate")
 
 
@@ -74,9 +76,11 @@ async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[
         loop = Loop(
             observer=observer,
             policy=config.recovery,
-            actuator=clients.actuators() if act and config.recovery.enabled else None,
+            actuator=clients.actuators() if act else None,
             recorder=recorder,
             keeper=keeper if keep else None,
+            memory=Memory(Path(config.agent.run_dir)) if keep and act else None,
+            idle=OBSERVES if keep else "",
             boottime=boot.seconds,
             wall=clock.wall,
         )

@@ -38,19 +38,20 @@ def _trouble(doing: str, path: Path, error: OSError) -> errors.ClientError:
     return errors.ClientError(errors.Trouble(code=code, text=text, hint=_HINTS[code]))
 
 
-def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Replace ``path`` by ``data`` so that a reader, or a power cut, sees the old or the new whole.
 
-    ``mode`` is the file's mode whatever the umask is. A symbolic link at ``path`` is replaced, not
-    followed. Raises ClientError ``file.*`` naming the path; then the old content is untouched.
+    ``mode`` is the file's mode whatever the umask is. ``durable`` False: for what need not outlive
+    this boot; nothing is synced, and a power cut may leave it empty. A symbolic link at ``path`` is
+    replaced, not followed. Raises ClientError ``file.*`` naming the path; then the old content is untouched.
     """
     try:
-        _write(path, data, mode)
+        _write(path, data, mode, durable)
     except OSError as error:
         raise _trouble("write", path, error) from error
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: bytes, mode: int, durable: bool) -> None:
     prefix = f".{path.name}."
     descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".new", dir=path.parent)
     beside = Path(name)
@@ -59,13 +60,15 @@ def _write(path: Path, data: bytes, mode: int) -> None:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

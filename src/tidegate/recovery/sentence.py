@@ -33,7 +33,7 @@ def of(
     deeds = [_deed(action) for action in choice.actions]
     if survey.closed is not None:
         return _join(deeds) if deeds else _closed(state, survey.closed, choice)
-    parts = [*deeds, *_going(state), *_reasons(choice.verdicts, report, now)]
+    parts = [*deeds, *_going(state), *_reasons(state, choice.verdicts, report, now)]
     if parts:
         return _join(parts)
     wanted = sum(
@@ -77,7 +77,9 @@ def _closed(state: RecoveryState, reason: str, choice: Choice) -> str:
     return f"waits: {reason}"
 
 
-def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[str]:
+def _reasons(
+    state: RecoveryState, verdicts: Sequence[Verdict], report: Report, now: float
+) -> list[str]:
     """Return why what is wanted does not happen now, what holds most of it first."""
     parts = _waits(verdicts, report)
     by_turn = {
@@ -86,7 +88,9 @@ def _reasons(verdicts: Sequence[Verdict], report: Report, now: float) -> list[st
     }
     if paused := by_turn[Turn.PAUSES]:
         soonest = min(verdict.again_at or now for verdict in paused)
-        parts.append(f"tries {_subjects(paused)} again {_moment(soonest)}")
+        error = next((e for v in paused if (e := state.errors.get(str(v.subject)))), "")
+        why = f"{error}; " if error else ""
+        parts.append(f"{why}tries {_subjects(paused)} again {_moment(soonest)}")
     if looks := by_turn[Turn.LOOKS]:
         parts.append(f"looks at {_subjects(looks)} again first")
     if queues := by_turn[Turn.QUEUES]:

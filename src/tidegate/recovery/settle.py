@@ -37,9 +37,12 @@ def settle(
     promised = outcome.kind is OutcomeKind.DONE and isinstance(
         action, ValidatePool | AcknowledgeWarning
     )
+    subject = str(action.subject)
+    told = without(state.errors, subject)
     state = msgspec.structs.replace(
         state,
-        in_flight=without(state.in_flight, str(action.subject)),
+        in_flight=without(state.in_flight, subject),
+        errors=told if outcome.kind is OutcomeKind.DONE else {**told, subject: outcome.text},
         settled={**state.settled, key: outcome.ended_at},
         done=state.done | {key} if promised else state.done - {key},
     )

@@ -44,6 +44,8 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     """By :func:`key_of` an action: when the last one ended. Facts as old as that say nothing about it any more."""
     done: frozenset[str] = frozenset()
     """Keys of actions that ended well, until the world confirms it or says otherwise."""
+    errors: Mapping[str, str] = {}
+    """By subject: why its last action came to nothing, until one works."""
     failed: Mapping[str, float] = {}
     """By instance: when a start of ours ended without success. What is stopped since then, nobody stopped."""
     ran: frozenset[str] = frozenset()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What recovery remembers, kept for as long as the boot lasts: an agent that was killed and comes back goes on where it was.
+
+Without it a start of ours that failed late would look like a stop by a user (facts/incus.md A21).
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from tidegate.clients import errors, files
+from tidegate.core.ids import BootId
+from tidegate.core.trouble import Trouble
+from tidegate.recovery import state as states
+from tidegate.recovery.state import RecoveryState
+
+FILE = "recovery.json"
+
+
+class Memory:
+    """Reads and writes ``recovery.json`` in ``directory``, which may be emptied at every boot."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE
+        self._written: RecoveryState | None = None
+
+    def load(self, boot_id: BootId, now: float) -> tuple[RecoveryState, Trouble | None]:
+        """Return the state to go on with at ``now`` (seconds since boot) and, if the file is there and useless, what is wrong."""
+        fresh = RecoveryState(boot_id=boot_id)
+        if not self._path.exists():
+            return fresh, None
+        try:
+            kept = msgspec.json.decode(files.read(self._path), type=RecoveryState)
+        except errors.ClientError as error:
+            return fresh, error.trouble
+        except msgspec.MsgspecError as error:
+            return fresh, Trouble(
+                code="recovery.unusable",
+                text=f"{self._path} is not used: it cannot be read: {error}",
+                hint="recovery begins anew; what was tried before in this boot may be tried again",
+            )
+        return states.resumed(kept, boot_id=boot_id, now=now), None
+
+    def save(self, state: RecoveryState) -> None:
+        """Write ``state`` if it says anything that an agent would have to know after a crash.
+
+        It must survive our death, not the machine's, so nothing is synced: that is quick enough for the agent's loop.
+
+        Raises:
+            ClientError: It could not be written; what was there before is still there.
+        """
+        lasting = msgspec.structs.replace(state, ready=frozenset(), sentence="")
+        if lasting == self._written:
+            return
+        files.write(self._path, msgspec.json.encode(lasting), mode=0o640, durable=False)
+        self._written = lasting
