@@ -83,7 +83,6 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """DRBD's word for the local disk; None when only LINSTOR could be asked, which does not say it in a form we keep."""
     score: int | None = None
     """Promotion score of the resource; None when not told."""
-    may_promote: bool | None = None
     suspended: frozenset[str] = frozenset()
     """Any of user, no-data, fencing, quorum."""
     quorum_rule: bool = False

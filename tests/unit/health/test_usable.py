@@ -36,7 +36,6 @@ def replica(*peers: Peer, **more: Any) -> Replica:
     base: dict[str, Any] = {
         "disk": "UpToDate",
         "score": 10101 + sum(p.has_good_data for p in peers),
-        "may_promote": True,
         "quorum": True,
         "up_since": UP,
         "peers": peers,
@@ -180,7 +179,7 @@ def test_a_diskless_primary_peer_counts_as_well() -> None:
             id="DRBD has quorum without the peer: DRBD decides",
         ),
         pytest.param(
-            replica(peer("Connecting"), quorum=False, score=0, may_promote=False),
+            replica(peer("Connecting"), quorum=False, score=0),
             False,
             ("volume.no-quorum", "volume.peer-absent"),
             id="no quorum",
@@ -261,7 +260,7 @@ def test_use_after_the_peer_wait_by_policy(more: dict[str, Any]) -> None:
 def test_in_use_here_already_a_lost_peer_only_degrades(
     connection: str, more: dict[str, Any], codes: tuple[str, ...]
 ) -> None:
-    local = replica(peer(connection, **more), primary=True, may_promote=False)
+    local = replica(peer(connection, **more), primary=True)
     assert verdict(local, LATE) == (True, codes)
 
 
