@@ -138,11 +138,23 @@ def remember(state: RecoveryState, snapshot: Snapshot) -> RecoveryState:
         return state
     instances = snapshot.instances.value
     running = {name for name, facts in instances.items() if facts.runs}
+    state = msgspec.structs.replace(state, failed=_failed(state, snapshot))
     return _forget(
         msgspec.structs.replace(state, ran=state.ran | running),
         gone=_mentioned(state) - instances.keys(),
         running=running,
     )
+
+
+def _failed(state: RecoveryState, snapshot: Snapshot) -> dict[str, float]:
+    """Return whose last start failed, Incus's own attempts included: at its next start it forgets its warnings (facts/incus.md D14)."""
+    found = dict(state.failed)
+    for warning in desire.autostart_warnings(snapshot):
+        about, raised = desire.warning_about(warning), warning.last_seen_at
+        if about is not None and raised is not None and raised >= snapshot.boot_wall:
+            name = str(about)
+            found[name] = max(found.get(name, 0.0), raised - snapshot.boot_wall)
+    return found
 
 
 def _mentioned(state: RecoveryState) -> set[str]:

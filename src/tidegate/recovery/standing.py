@@ -49,13 +49,15 @@ def survey(state: RecoveryState, snapshot: Snapshot, report: Report) -> Survey:
     """Return how everything stands."""
     pools = snapshot.pools.value if snapshot.pools is not None else {}
     instances = snapshot.instances.value if snapshot.instances is not None else {}
+    standings = tuple(
+        _instance(facts, state, snapshot, report)
+        for facts in sorted(instances.values(), key=desire.order)
+    )
+    needed = _needed_volumes(standings, report)
     return Survey(
         closed=closed(snapshot, report),
-        pools=tuple(_pool(pools[name], snapshot, report) for name in sorted(pools)),
-        instances=tuple(
-            _instance(facts, state, snapshot, report)
-            for facts in sorted(instances.values(), key=desire.order)
-        ),
+        pools=tuple(_pool(pools[name], needed, snapshot, report) for name in sorted(pools)),
+        instances=standings,
     )
 
 
@@ -119,7 +121,26 @@ def _instance(
     return Standing(subject=subject, will=wish, waits_for=waits_for, instance=facts)
 
 
-def _pool(facts: PoolFacts, snapshot: Snapshot, report: Report) -> Standing:
+def _needed_volumes(standings: tuple[Standing, ...], report: Report) -> tuple[Subject, ...]:
+    """Return the volumes that something wanted needs: as the judge says, and those of what only we know to be wanted.
+
+    An instance whose start by us failed late looks to the judge as if a user had stopped it (facts/incus.md A21).
+    """
+    found = {
+        state.subject
+        for state in report.subjects.values()
+        if state.subject.kind is SubjectKind.VOLUME and state.wanted
+    }
+    for standing in standings:
+        state = report.state(standing.subject) if standing.will is Will.START else None
+        if state is not None:
+            found |= {below for below in state.rests_on if below.kind is SubjectKind.VOLUME}
+    return tuple(sorted(found))
+
+
+def _pool(
+    facts: PoolFacts, needed: tuple[Subject, ...], snapshot: Snapshot, report: Report
+) -> Standing:
     """Return how a pool stands: only LINSTOR's are ever mounted by us (facts/incus.md D65; contract.md safety 2)."""
     subject = ids.pool(facts.name)
     if facts.status == "Created":
@@ -132,7 +153,7 @@ def _pool(facts: PoolFacts, snapshot: Snapshot, report: Report) -> Standing:
     below = top.rests_on if top is not None else ()
     waits_for = (subject,) if not below else _unready_below_pool(below, report)
     if not waits_for:
-        volumes = _wanted_volumes(facts, snapshot, report)
+        volumes = _in_pool(needed, facts, snapshot)
         if not any(report.ready(volume) for volume in volumes):
             waits_for = volumes or (subject,)
     return Standing(subject=subject, will=Will.START, waits_for=waits_for, pool=facts)
@@ -145,20 +166,20 @@ def _unready_below_pool(below: tuple[Subject, ...], report: Report) -> tuple[Sub
     return tuple(sorted(missing, key=lambda found: (found.kind.depth, found.name)))
 
 
-def _wanted_volumes(facts: PoolFacts, snapshot: Snapshot, report: Report) -> tuple[Subject, ...]:
-    """Return the wanted volumes that lie in the pool: as the kept map says, or as LINSTOR's resource group shows."""
+def _in_pool(
+    volumes: tuple[Subject, ...], facts: PoolFacts, snapshot: Snapshot
+) -> tuple[Subject, ...]:
+    """Return those of ``volumes`` that lie in the pool: as LINSTOR's resource group shows, or as the kept map says."""
     kept = snapshot.wanted.volumes if snapshot.wanted is not None else ()
     mapped = {str(volume.id) for volume in kept if volume.pool == facts.name}
     definitions = snapshot.definitions.value if snapshot.definitions is not None else {}
-    found = []
-    for state in report.subjects.values():
-        if state.subject.kind is not SubjectKind.VOLUME or not state.wanted:
-            continue
-        definition = definitions.get(ids.VolumeId.parse(state.subject.name).resource)
+
+    def is_in(volume: Subject) -> bool:
+        definition = definitions.get(ids.VolumeId.parse(volume.name).resource)
         grouped = definition is not None and definition.resource_group == facts.resource_group
-        if state.subject.name in mapped or grouped:
-            found.append(state.subject)
-    return tuple(sorted(found))
+        return grouped or volume.name in mapped
+
+    return tuple(volume for volume in volumes if is_in(volume))
 
 
 _PHASES = {

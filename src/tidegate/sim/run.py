@@ -226,6 +226,7 @@ class Simulation:
                 self.incus.set_member_status("Online")
             case Deed.RESTART_INCUS:
                 self.incus.units.restart()
+                self.watch.incus_killed()
             case Deed.CRASH_INCUS:
                 self.incus.crash_daemon()
                 self.watch.incus_killed()

@@ -441,6 +441,33 @@ def test_ids_are_unique_and_the_same_in_every_run() -> None:
     assert len(set(run())) == 4
 
 
+class TestAfterALateFailure:
+    """What failed late looks to everybody else as if a user had stopped it (facts/incus.md A21)."""
+
+    def world(self) -> World:
+        world = World(stopped("c1"))
+        action = only(world.step())
+        world.set("c1", last_used_at=BOOT_WALL + world.at + 0.2, last_power="STOPPED")
+        world.finish(action, OutcomeKind.FAILED, "forklxc: exit status 1")
+        return world
+
+    def test_its_pool_is_mounted_for_it_though_nobody_else_wants_it(self) -> None:
+        world = self.world()
+        world.pool_status = "Unavailable"
+        world.unwanted = {ids.volume(volume_id("c1")), ids.pool(REMOTE)}
+        assert isinstance(only(world.look(after=5)), ValidatePool)
+
+    def test_incus_that_restarts_and_forgets_its_warning_changes_nothing(self) -> None:
+        failed = stopped("c1", last_power="STOPPED", last_used_at=BOOT_WALL + 15)
+        world = World(failed)
+        world.unready = {ids.volume(volume_id("c1"))}
+        world.warnings = [warning("c1", last_seen_at=BOOT_WALL + 20)]
+        world.step()
+        world.warnings = []
+        world.unready = set()
+        assert started(world.look(after=30)) == ["c1"]
+
+
 class TestKilledAndBack:
     """What was written before each act is found again, and resumed."""
 

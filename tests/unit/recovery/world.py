@@ -98,6 +98,8 @@ class World:
         self.units: dict[str, UnitFacts] = {}
         self.wanted = True
         self.unready: set[Subject] = set()
+        self.unwanted: set[Subject] = set()
+        """What the judge says that nothing wanted needs."""
         self.seen_at: float | None = None
         """When the facts of Incus were asked for; None: now."""
         self.policy = POLICY
@@ -180,6 +182,7 @@ class World:
                     grade=Grade.FAILING if subject in unready else Grade.OK,
                     ready=subject not in unready,
                     rests_on=below,
+                    wanted=subject not in self.unwanted,
                     summary="device node missing" if subject in unready else "",
                 )
                 for subject, below in rests.items()
