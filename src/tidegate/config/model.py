@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from tidegate.config.policy import HealthPolicy, RecoveryPolicy
+from tidegate.config.policy import GatePolicy, HealthPolicy, RecoveryPolicy
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -154,6 +154,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agent: AgentConfig = AgentConfig()
     health: HealthPolicy = HealthPolicy()
     recovery: RecoveryPolicy = RecoveryPolicy()
+    gate: GatePolicy = GatePolicy()
     log: LogConfig = LogConfig()
     origins: Mapping[str, str] = {}
     """Not a key: for each key that was set, the file, variable or option it was set by."""

@@ -17,6 +17,15 @@ class PeerAlivePolicy(enum.StrEnum):
     """Treat it, after the peer wait, as if the peer were gone. For people who know that it cannot have newer data."""
 
 
+class FailPolicy(enum.StrEnum):
+    """What the end of the gate's patience means (contract.md, safety 9)."""
+
+    OPEN = "fail-open"
+    """Give up, and let happen what was held back: later trouble is smaller than a machine that does not come up."""
+    CLOSED = "fail-closed"
+    """Wait on for as long as it takes; only a shutdown ends it."""
+
+
 class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How findings are made of facts."""
 
@@ -48,3 +57,17 @@ class RecoveryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Failures of an instance's own (not of the infrastructure) after which it is given up, with a finding."""
     start_incus_after: float = 60.0
     """Seconds after boot from which on incusd is started if something is wanted and nothing else started it."""
+
+
+class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the gate holds Incus back at boot (contract.md, safety 9)."""
+
+    limit: float = 300.0
+    """Seconds after which Incus is let go although not everything is ready."""
+    cap: float = 540.0
+    """What ``limit`` is cut to. Raise it only together with ``TimeoutStartSec=`` of ``incus-startup.service``, which is 600 s and
+    counts this time (facts/incus.md U14)."""
+    policy: FailPolicy = FailPolicy.OPEN
+    """At the limit: let Incus go, or hold it until all is ready or a shutdown begins."""
+    hopeless_after: float = 10.0
+    """Trouble that only a person can cure is not waited for once it has lasted so long without a break; never with fail-closed."""

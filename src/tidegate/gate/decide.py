@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.config.policy import FailPolicy
 from tidegate.core import ids
 from tidegate.core.finding import Finding, Grade, Report, SubjectState
 from tidegate.core.ids import Subject, SubjectKind
@@ -22,15 +23,6 @@ class VerdictKind(enum.StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     WAIT = "wait"
     GIVE_UP = "give-up"
-
-
-class FailPolicy(enum.StrEnum):
-    """What the end of the patience means."""
-
-    OPEN = "open"
-    """Give up, and let happen what was held back: later trouble is smaller than a machine that does not come up."""
-    CLOSED = "closed"
-    """Wait on for as long as it takes (contract.md, safety 9)."""
 
 
 class Exit(enum.IntEnum):
@@ -47,6 +39,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
     subject: Subject
     summary: str
+    code: str = ""
+    """Of the finding that says so; empty when nothing is known of the subject."""
     since: float | None = None
     """Seconds since boot from which on it has been so; None when not known."""
 
@@ -178,9 +172,11 @@ class _Case:
                 text = f"not known on {self._report.node}"
                 found.setdefault(subject, Waiting(subject=subject, summary=text))
             elif cause.subject not in found:
-                since = self._since(cause.subject)
                 found[cause.subject] = Waiting(
-                    subject=cause.subject, summary=cause.summary, since=since
+                    subject=cause.subject,
+                    summary=cause.summary,
+                    code=self._code(cause.subject),
+                    since=self._since(cause.subject),
                 )
         return tuple(
             sorted(found.values(), key=lambda cause: (cause.subject.kind.depth, cause.subject.name))
@@ -191,6 +187,12 @@ class _Case:
 
     def _first_cause(self, subject: Subject) -> SubjectState | None:
         return min(self._unready(subject), key=lambda state: state.subject.kind.depth, default=None)
+
+    def _code(self, subject: Subject) -> str:
+        worst = max(
+            self._about.get(subject, ()), key=lambda finding: finding.grade.badness, default=None
+        )
+        return worst.code if worst is not None else ""
 
     def _since(self, subject: Subject) -> float | None:
         found = self._about.get(subject, ())
