@@ -148,14 +148,13 @@ def _pool(
     if facts.status != UNAVAILABLE or facts.driver != "linstor":
         return Standing(subject=subject, will=Will.ODD, pool=facts)
     top = report.state(subject)
-    if top is not None and not top.wanted:
+    volumes = _in_pool(needed, facts, snapshot)
+    if top is not None and not top.wanted and not volumes:
         return Standing(subject=subject, will=Will.OFF, pool=facts)
     below = top.rests_on if top is not None else ()
     waits_for = (subject,) if not below else _unready_below_pool(below, report)
-    if not waits_for:
-        volumes = _in_pool(needed, facts, snapshot)
-        if not any(report.ready(volume) for volume in volumes):
-            waits_for = volumes or (subject,)
+    if not waits_for and not any(report.ready(volume) for volume in volumes):
+        waits_for = volumes or (subject,)
     return Standing(subject=subject, will=Will.START, waits_for=waits_for, pool=facts)
 
 

@@ -142,6 +142,15 @@ def test_a_pool_that_is_mounted_or_could_not_be_loaded_is_never_validated() -> N
         assert world.step().actions == ()
 
 
+def test_a_pool_that_nothing_needs_is_left_to_incus() -> None:
+    world = World(running("c1"))
+    world.pool_status = "Unavailable"
+    world.unwanted = {ids.volume(volume_id("c1")), ids.pool(REMOTE)}
+    step = world.step()
+    assert step.actions == ()
+    assert "pool/remote" not in step.sentence
+
+
 def test_a_failed_validate_waits_longer_each_time_and_never_hurries_below_the_first_step() -> None:
     world = World(stopped("c1"))
     world.pool_status = "Unavailable"
