@@ -5,6 +5,7 @@ Everything else is told the time. Durations are measured on CLOCK_BOOTTIME, whic
 time and is not moved by an administrator or by NTP.
 """
 
+import resource
 import time
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def boottime() -> float:
 def monotonic_usec() -> int:
     """Microseconds on CLOCK_MONOTONIC, the clock of systemd's ``MONOTONIC_USEC`` and ``…Monotonic``."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+def cpu() -> float:
+    """Seconds of processor time that this process and its children that have ended have used."""
+    used = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def wall() -> float:

@@ -258,14 +258,23 @@ class _Teller(_Child):
         super().connection_lost(exc)
         self.news.set()
 
+    def hold(self) -> None:
+        """Let what the program tells wait in its pipe; when that is full, the program waits."""
+        if self._pipe is not None and not self.drained.done():
+            self._pipe.pause_reading()
+
+    def go_on(self) -> None:
+        """Undo :meth:`hold`."""
+        if self._pipe is not None and not self.drained.done():
+            self._pipe.resume_reading()
+
     def take(self) -> list[str]:
         """The whole lines that have come since."""
         whole, newline, rest = self.waiting.rpartition(b"\n")
         self.waiting = rest if newline else self.waiting
         self.overlong = self.overlong or len(self.waiting) > self._max_line
         self.news.clear()
-        if self._pipe is not None and not self.drained.done():
-            self._pipe.resume_reading()
+        self.go_on()
         return whole.decode("utf-8", "replace").split("\n") if newline else []
 
 
@@ -293,6 +302,14 @@ class Lines:
                 return []
             await self._child.news.wait()
         return found
+
+    async def leave_alone(self, seconds: float) -> None:
+        """Read nothing for so long: a program that tells much is read in few, large batches instead of line by line."""
+        self._child.hold()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._child.go_on()
 
     def say(self, data: bytes) -> None:
         """Give the program something to read; nothing happens when it has ended already."""

@@ -63,9 +63,12 @@ class DrbdClient:
         except msgspec.DecodeError as error:
             raise _garbage(f"show --json: {error}") from error
 
-    async def stream(self) -> AsyncGenerator[tuple[events2.Event, ...], None]:
+    async def stream(
+        self, *, pause: float = 0.0
+    ) -> AsyncGenerator[tuple[events2.Event, ...], None]:
         """All that happens, in batches, beginning with how things stand (up to ``exists -``).
 
+        ``pause`` (seconds) after each batch: what comes meanwhile is the next one, so many events cost little more than few.
         Raises ClientError when it ends, ``drbd.lost`` if drbdsetup simply stopped: the caller starts
         anew with an empty state. Use ``contextlib.aclosing`` so that leaving early ends the program.
         """
@@ -86,6 +89,8 @@ class DrbdClient:
                 if any(event.is_end_of_initial_state for event in events):
                     due = None
                 yield events
+                if pause:
+                    await lines.leave_alone(pause)
             end = lines.end()
         raise errors.ClientError(_trouble(end) or _lost(end))
 

@@ -7,7 +7,7 @@ ours shows as a logging event of its own (seen on 7.0.2): who is woken by all of
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final, TypeAlias
 
 import aiohttp
@@ -18,6 +18,7 @@ from tidegate.clients.incus import answers, client, wire
 
 TYPES: Final = ("lifecycle", "operation", "logging")
 _SILENCE: Final = 30.0  # seconds; the server pings every 10
+_GOODBYE: Final = 0.3  # seconds that a server has to answer our leaving; one that hangs does not
 _MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 
 Metadata: TypeAlias = wire.Lifecycle | wire.Operation | wire.Logging
@@ -56,9 +57,15 @@ def parse(data: str | bytes) -> Event | None:
 
 
 async def stream(
-    incus: client.IncusClient, *, connect_deadline: float, types: Iterable[str] = TYPES
+    incus: client.IncusClient,
+    *,
+    connect_deadline: float,
+    types: Iterable[str] = TYPES,
+    opened: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Event, None]:
     """Events of all projects as they come; ends only by raising ClientError.
+
+    ``opened`` is called once nothing that happens from now on is missed: that is when Incus's API opens.
 
     ``connect_deadline`` in seconds: while Incus starts, the connection is made only when its API opens,
     early enough to see the autostart (R70); ``incus.timeout`` until then. ``incus.disconnected`` when the
@@ -67,6 +74,7 @@ async def stream(
     url = f"http://incus/1.0/events?type={','.join(types)}&all-projects=true"
     socket = await _connect(incus, url, connect_deadline)
     try:
+        opened()
         while True:
             yield await _next(socket, str(incus.socket))
     finally:
@@ -82,7 +90,7 @@ async def _connect(
             return await incus.session().ws_connect(
                 url,
                 max_msg_size=_MESSAGE_LIMIT,
-                timeout=aiohttp.ClientWSTimeout(ws_receive=_SILENCE, ws_close=1.0),
+                timeout=aiohttp.ClientWSTimeout(ws_receive=_SILENCE, ws_close=_GOODBYE),
             )
     except aiohttp.WSServerHandshakeError as error:
         raise answers.garbage(what, f"HTTP {error.status} instead of a websocket") from error

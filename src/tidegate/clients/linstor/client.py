@@ -9,7 +9,7 @@ or did not answer at all. Poll only the former.
 
 import contextlib
 import urllib.parse
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from typing import Final, TypeVar
 
 from tidegate.clients import http
@@ -185,9 +185,16 @@ class LinstorClient:
     # --- events -----------------------------------------------------------------------------------
 
     async def events(
-        self, path: str = "/v1/events/nodes", *, last_event_id: str = "", deadline: float = QUICK
+        self,
+        path: str = "/v1/events/nodes",
+        *,
+        last_event_id: str = "",
+        deadline: float = QUICK,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[sse.Event, None]:
         """Server-sent events until the controller closes the stream; then, or when it breaks, raises.
+
+        `opened` is called when the controller has begun to answer: nothing that it tells from now on is missed.
 
         `/v1/events/drbd/promotion` with `last_event_id="current"` starts with a dump of what is; no
         stream tells of a connection status (facts/linstor.md 4.7). `deadline` is for the start; an
@@ -197,7 +204,9 @@ class LinstorClient:
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         parser = sse.Parser()
-        stream = self._controllers.stream(path, headers, content_type=_EVENTS, deadline=deadline)
+        stream = self._controllers.stream(
+            path, headers, content_type=_EVENTS, deadline=deadline, opened=opened
+        )
         async with contextlib.aclosing(stream):
             async for chunk in stream:
                 for event in _fed(parser, chunk, path):

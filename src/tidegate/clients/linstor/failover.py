@@ -115,9 +115,15 @@ class Controllers:
         return await self._ask(base, method, target, read, deadline=_left(end), json=json)
 
     async def stream(
-        self, target: str, headers: Mapping[str, str], *, content_type: str, deadline: float
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        content_type: str,
+        deadline: float,
+        opened: Callable[[], None],
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of a body that goes on until the peer ends it; `deadline` is for its start."""
+        """The bytes of a body that goes on until the peer ends it; `deadline` is for its start, which `opened` is told."""
         end = _now() + deadline
         base = await self._active_url(deadline)
         url = base + target
@@ -139,6 +145,7 @@ class Controllers:
                     )
                     raise ClientError(answers.check(answer, url) or answers.nameless(url).trouble)
                 self._note(base, None)
+                opened()
                 async for chunk in http.chunks(response, system=_SYSTEM, where=url):
                     yield chunk
         except ClientError as error:

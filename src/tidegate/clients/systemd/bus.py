@@ -48,7 +48,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     interface: str
     member: str | None = None
     sender: str | None = None
+    path: str | None = None
     path_namespace: str | None = None
+    arg2: str | None = None
+    """The third argument, where it is a text (the unit of ``JobRemoved``)."""
 
     def text(self) -> str:
         """The rule as the bus wants it."""
@@ -58,6 +61,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def fits(self, signal: "Signal") -> bool:
         """The signal is one of those."""
         if signal.interface != self.interface or self.member not in {None, signal.member}:
+            return False
+        if self.path not in {None, signal.path}:
+            return False
+        if self.arg2 is not None and self.arg2 not in signal.body[2:3]:
             return False
         space = self.path_namespace
         return space is None or signal.path == space or signal.path.startswith(space + "/")

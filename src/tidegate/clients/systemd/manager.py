@@ -10,7 +10,7 @@ import enum
 import math
 import re
 import types
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, Final, Self
 
 import jeepney
@@ -160,14 +160,19 @@ class Manager:
         (job,) = await self._call(PATH, _MANAGER, "StartUnit", "ss", (name, "replace"))
         return str(job)
 
-    async def hints(self, *, size: int = 1024) -> AsyncGenerator[Hint, None]:
-        """What happens to units, beginning with MISSED: read everything, then wait.
+    async def hints(
+        self, units: Collection[str] = (), *, size: int = 1024
+    ) -> AsyncGenerator[Hint, None]:
+        """What happens to ``units`` (none given: to all), beginning with MISSED: read everything, then wait.
 
+        Named units are told apart by the bus, so that a host with many others costs nothing; APPEARED and VANISHED are not
+        told of them: systemd sends both whenever somebody, we too, asks for a unit that it does not keep in memory.
         Ends only by raising ClientError; use ``contextlib.aclosing`` around it. ``size``: how many hints may
         wait; beyond that they become one MISSED.
         """
+        rules = rules_for(units) if units else _RULES
         connection = await self._connected()
-        signals = await connection.subscribe(*_RULES, size=size, deadline=self._deadline)
+        signals = await connection.subscribe(*rules, size=size, deadline=self._deadline)
         try:
             await self._call(PATH, _MANAGER, "Subscribe")
             yield Hint(kind=HintKind.MISSED)
@@ -269,6 +274,29 @@ def _hint(signal: bus.Signal) -> Hint | None:
     if signal.member == "Reloading" and signal.body == (True,):
         return None  # its end is what counts
     return Hint(kind=HintKind.RELOADED)
+
+
+def rules_for(units: Collection[str]) -> tuple[bus.Rule, ...]:
+    """The signals that tell of ``units``, and of unit files read anew. Pure."""
+    changed = (
+        bus.Rule(
+            sender=NAME, interface=_PROPERTIES, member="PropertiesChanged", path=unit_path(unit)
+        )
+        for unit in units
+    )
+    ended = (
+        bus.Rule(sender=NAME, interface=_MANAGER, member="JobRemoved", arg2=unit) for unit in units
+    )
+    files = (
+        bus.Rule(sender=NAME, interface=_MANAGER, member=member)
+        for member in ("Reloading", "UnitFilesChanged")
+    )
+    return (*changed, *ended, *files)
+
+
+def unit_path(name: str) -> str:
+    """The object path of a unit; undoes :func:`unit_name`."""
+    return f"{_UNITS}/{re.sub('[^A-Za-z0-9]', lambda found: f'_{ord(found[0]):02x}', name)}"
 
 
 def unit_name(path: str) -> str:
