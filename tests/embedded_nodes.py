@@ -278,3 +278,8 @@ async def content(path: Path) -> dict[str, Any]:
                 found: dict[str, Any] = json.loads(await asyncio.to_thread(path.read_text))
                 return found
             await asyncio.sleep(STEP)
+
+
+def no_run_dir() -> dict[str, str]:
+    """Variables for a command that finds the agent's socket through the configuration file alone."""
+    return {"TIDEGATE_AGENT_RUN_DIR": "", "TIDEGATE_AGENT_STATE_DIR": ""}

@@ -2,79 +2,70 @@
 """For commands on a host where no agent runs: the same probes, judge and views, for as long as the command needs."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.agent import setup, wiring
 from tidegate.agent.views import Views
 from tidegate.config.model import Config
 
-LOOK_FOR = 2.5
+FIRST = 1.0
 """Seconds within which every source should have been heard of; one that was not is shown as unknown."""
+LOOK_FOR = 2.5
+"""Seconds for all rounds."""
 ROUNDS = 3
-"""Cycles after which what rests on what was learnt first (devices on placements on definitions) has been looked at too."""
+"""Looks after which what rests on what was learnt first (devices on placements on definitions) has been looked at too."""
+
+Show = Callable[[dict[str, Any]], None]
 
 
 def answer(
     request: dict[str, Any], *, overrides: Mapping[str, object], config: str | None, reason: str
 ) -> tuple[int, str]:
     """Return (exit code, text) for ``request`` from our own look. ``reason`` says why no agent was asked."""
-    loaded = setup.load(overrides=overrides, config=config)
-    if isinstance(loaded, str):
-        return 2, loaded
-    last = _drain(_answers(request, loaded, settle=True))[-1]
-    note = "" if request.get("format") == "json" else f"\n  ({reason}; this was seen without it)\n"
+    last = wait(request, overrides=overrides, config=config, show=lambda _progress: None)
+    alone = last["exit"] == 2 or request.get("format") == "json"
+    note = "" if alone else f"\n  ({reason}; this was seen without it)\n"
     return int(last["exit"]), str(last["text"]) + note
 
 
 def wait(
-    request: dict[str, Any], *, overrides: Mapping[str, object], config: str | None, reason: str
-) -> Iterator[dict[str, Any]]:
-    """Yield progress and verdict as the agent would."""
+    request: dict[str, Any], *, overrides: Mapping[str, object], config: str | None, show: Show
+) -> dict[str, Any]:
+    """Return the last answer to ``request``, as the agent would give it; ``show`` is called with those before it."""
     loaded = setup.load(overrides=overrides, config=config)
     if isinstance(loaded, str):
-        yield {"exit": 2, "text": loaded}
-        return
-    yield {"progress": f"{reason}; looking by myself"}
-    with asyncio.Runner() as runner:
-        answers = _answers(request, loaded, settle=request.get("timeout") == 0)
-        while (item := runner.run(_next(answers))) is not None:
-            yield item
+        return {"exit": 2, "text": loaded}
+    return asyncio.run(_answer(request, loaded, show))
 
 
-async def _next(answers: Any) -> dict[str, Any] | None:
-    item: dict[str, Any] | None = await anext(answers, None)
-    return item
-
-
-def _drain(answers: Any) -> list[dict[str, Any]]:
-    async def collect() -> list[dict[str, Any]]:
-        return [item async for item in answers]
-
-    return asyncio.run(collect())
-
-
-async def _answers(request: dict[str, Any], config: Config, *, settle: bool) -> Any:
+async def _answer(request: dict[str, Any], config: Config, show: Show) -> dict[str, Any]:
     async with wiring.open_parts(config, act=False, keep=False) as parts:
         running = asyncio.ensure_future(parts.loop.run())
         try:
-            if settle:
-                await _settle(parts)
-            async for item in Views(parts.loop, parts.boottime).answer(request):
-                yield item
+            await _settle(parts)
+            async with contextlib.aclosing(
+                Views(parts.loop, parts.boottime).answer(request)
+            ) as answers:
+                async for item in answers:
+                    if "exit" in item:
+                        return item
+                    show(item)
         finally:
             running.cancel()
             await asyncio.wait({running})
+    raise AssertionError("views end with an exit code")
 
 
 async def _settle(parts: wiring.Parts) -> None:
     """Wait until every source was heard of and what depends on the first answers was asked too, within limits."""
     try:
         async with asyncio.timeout(LOOK_FOR):
-            while not parts.observer.settled:
-                await parts.loop.next_report()
+            await parts.observer.settle(FIRST)
             for _ in range(ROUNDS):
-                parts.observer.wake()
-                await parts.loop.next_report()
+                parts.observer.judge()
+                await parts.observer.once_more()
     except TimeoutError:
-        parts.loop.cycle()
+        pass
+    parts.loop.cycle()

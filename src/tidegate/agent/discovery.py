@@ -6,7 +6,7 @@ counts, because an instance starts only if *Incus* reaches its controller.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,10 @@ from tidegate.clients.linstor.client import LinstorClient
 from tidegate.config import discover
 from tidegate.config.model import Config
 from tidegate.core.ids import NodeName
-from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
 from tidegate.core.wanted import WantedMap
+from tidegate.health.wants import LINSTOR_DRIVER
 from tidegate.probes.base import Clock, Need
 from tidegate.probes.linstor import LinstorProbe
 
@@ -37,6 +38,8 @@ class Linstor:
         self._clock = clock
         self._evidence = _evidence_of_host(config, wanted)
         self._retired: list[LinstorClient] = []
+        self.unnamed: Callable[[], Liveness] = lambda: Liveness.LOST
+        """What LINSTOR is for this host as long as nobody names a controller; see :func:`unnamed`."""
         self._use(discover.discover(config, self._evidence))
 
     @property
@@ -80,11 +83,10 @@ class Linstor:
         while self._retired:
             await self._retired.pop().aclose()
         trouble = self.found.trouble or self._refused
-        if trouble is not None:
-            return Observation(
-                source=self.source, at=self._clock(), liveness=Liveness.LOST, trouble=trouble
-            )
-        return await self._probe.look(need)
+        if trouble is None:
+            return await self._probe.look(need)
+        liveness = self.unnamed() if self.found.trouble is not None else Liveness.LOST
+        return Observation(source=self.source, at=self._clock(), liveness=liveness, trouble=trouble)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -117,6 +119,23 @@ class Linstor:
         self._probe = LinstorProbe(
             self._client, node=found.node, clock=self._clock, deadline=chosen.deadline
         )
+
+
+def unnamed(snapshot: Snapshot) -> Liveness:
+    """Return what LINSTOR is for a host on which nobody has named a controller.
+
+    New while somebody who could name it has not spoken yet, off where nothing shows that LINSTOR is used here, else lost.
+    """
+    speakers = (Source.HOST, Source.SYSTEMD, Source.INCUS)
+    heard = {source: snapshot.source(source).liveness for source in speakers}
+    if Liveness.NEW in heard.values() or heard[Source.INCUS] is Liveness.STARTING:
+        return Liveness.NEW
+    satellite = snapshot.host is None or snapshot.host.value.satellite_present
+    kept = snapshot.wanted is not None and bool(snapshot.wanted.volumes)
+    pools = snapshot.pools.value.values() if snapshot.pools is not None else ()
+    used = satellite or kept or any(pool.driver == LINSTOR_DRIVER for pool in pools)
+    quiet = heard[Source.INCUS] is Liveness.OFF or snapshot.pools is not None
+    return Liveness.OFF if quiet and not used else Liveness.LOST
 
 
 def _evidence_of_host(config: Config, wanted: WantedMap | None) -> discover.Evidence:

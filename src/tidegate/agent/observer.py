@@ -45,6 +45,8 @@ class Observer:
         self._waiting_since: float | None = boot.seconds()
         self.snapshot = snapshot
         self.report: Report | None = None
+        self._looks = dict.fromkeys(self._wake, 0)
+        self._looked = asyncio.Event()
         self.changed = asyncio.Event()
         """Set whenever a look told something new; who waits on it clears it."""
 
@@ -77,18 +79,32 @@ class Observer:
             self.wake()  # from the pace of rest to the pace of waiting, at once
         return self.report
 
-    @property
-    def settled(self) -> bool:
-        """True once every source has been heard of, as up, starting, lost or off."""
-        return all(
-            self.snapshot.source(probe.source).liveness is not Liveness.NEW
-            for probe in self._probes
-        )
+    async def once_more(self) -> None:
+        """Have every source looked at that has been looked at before, and wait for that."""
+        targets = {source: looks + 1 for source, looks in self._looks.items() if looks}
+        self.wake()
+        while any(self._looks[source] < target for source, target in targets.items()):
+            await self._next_look()
+
+    async def settle(self, first: float) -> None:
+        """Wait until every source has been heard of, but no longer than ``first`` seconds for those that hang."""
+        try:
+            async with asyncio.timeout(first):
+                while not all(self._looks.values()):
+                    await self._next_look()
+        except TimeoutError:
+            pass
+
+    async def _next_look(self) -> None:
+        self._looked.clear()
+        await self._looked.wait()
 
     async def _watch(self, probe: Probe) -> None:
         while True:
             began = self._boottime()
             self._take(await self._look(probe))
+            self._looks[probe.source] += 1
+            self._looked.set()
             cost = self._boottime() - began
             pause = pace.interval(
                 self._intervals,

@@ -13,6 +13,7 @@ from tidegate.actuators.instances import InstanceActuator
 from tidegate.actuators.perform import Actuators
 from tidegate.actuators.pools import PoolActuator
 from tidegate.actuators.units import UnitActuator
+from tidegate.agent import discovery
 from tidegate.agent.boot import Boot, this_boot
 from tidegate.agent.discovery import Linstor
 from tidegate.agent.keeper import Keeper
@@ -29,7 +30,7 @@ from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
-from tidegate.core.snapshot import Snapshot, Source
+from tidegate.core.snapshot import Liveness, Snapshot, Source, SourceState
 from tidegate.core.wanted import WantedMap
 from tidegate.history.store import open_history
 from tidegate.probes.base import Clock, Probe
@@ -70,6 +71,7 @@ async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[
         clients = _Clients(config, wanted, boot.seconds)
         stack.push_async_callback(clients.close)
         observer = _observer(config, clients, wanted, boot)
+        clients.linstor.unnamed = lambda: discovery.unnamed(observer.snapshot)
         recorder = _recorder(config, observer.snapshot) if keep else None
         if recorder is not None:
             stack.push_async_callback(recorder.finish, FLUSH_WITHIN)
@@ -170,6 +172,11 @@ def _observer(config: Config, clients: _Clients, wanted: WantedMap | None, boot:
         boot_id=boot.id,
         boot_wall=boot.began(),
         node=clients.linstor.node,
+        sources={
+            source: SourceState(liveness=Liveness.OFF)
+            for source in Source
+            if not _is_used(config, source)
+        },
         wanted=wanted,
     )
     return Observer(

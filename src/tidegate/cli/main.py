@@ -12,6 +12,7 @@ COMMANDS = {
     "status": "how everything is, worst first, on one screen",
     "why": "why a subject is not ready: the chain down to the first cause, and what to do",
     "wait": "wait until subjects are ready, with progress",
+    "gate": "hold Incus at boot until the storage is proven ready; for tidegate-ready.service",
     "agent": "the supervisor: recovers pools and instances the moment they can be",
     "demo": "the race between boot and storage, without and with Tidegate, on this machine",
     "completion": "print a completion script for bash, zsh or fish",
@@ -50,7 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command named in ``argv`` (default: the process's own) and return its exit code."""
-    options = build_parser().parse_args(argv)
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return EXIT_USAGE
+    options = parser.parse_args(argv)
     module = importlib.import_module(f"tidegate.cli.{options.command}")
     try:
         code: int = module.run(options.arguments)

@@ -13,6 +13,7 @@ _EXAMPLES = """\
   tidegate status --watch             again every second, until Ctrl-C
   tidegate status --format json       for programs
 """
+EXIT_USAGE = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,6 +43,9 @@ def run(argv: Sequence[str]) -> int:
     chosen = build_parser().parse_args(argv)
     while True:
         code, text = _once(chosen)
+        if code == EXIT_USAGE:
+            sys.stderr.write(text)
+            return code
         if chosen.watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[H\x1b[2J")
         sys.stdout.write(text)

@@ -2,8 +2,10 @@
 """``tidegate wait``: block until subjects are ready, with live progress; for units and scripts."""
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from tidegate.cli import link, options
@@ -13,6 +15,10 @@ _EXAMPLES = """\
   tidegate wait satellite --timeout 2min
   tidegate wait instance/default/c1 pool/remote
 """
+_REPEAT = 30.0
+"""Seconds after which a pipe is told the same again."""
+_LASTS = re.compile(r"\d+(?:\.\d+)? (?:s|min|h)\b")
+EXIT_UNKNOWN = 5
 _HEARTBEAT = 15.0
 """Seconds after which an agent that waits with us and says nothing is taken for stuck; it speaks at least every 5."""
 
@@ -47,38 +53,44 @@ def run(argv: Sequence[str]) -> int:
         "width": options.screen_width(),
     }
     progress = _Progress(quiet=chosen.quiet)
-    for answer in _answers(chosen, request):
-        if "exit" in answer:
-            progress.end()
-            code = int(answer["exit"])
-            (sys.stdout if code in {0, 4} else sys.stderr).write(str(answer["text"]))
-            return code
-        progress.show(str(answer["progress"]))
-    progress.end()
-    sys.stderr.write("tidegate wait: the agent went away while we waited; run the command again\n")
-    return 5
-
-
-def _answers(chosen: argparse.Namespace, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    asked = link.ask(options.agent_socket(chosen), request, silence=_HEARTBEAT)
     try:
-        first = next(asked, None)
+        last = _asked(chosen, request, progress)
     except link.NoAgent as absence:
         from tidegate.agent import direct
 
-        yield from direct.wait(
+        progress.show({"progress": f"{absence.reason}; looking without it"})
+        last = direct.wait(
             request,
             overrides=options.overrides(chosen),
             config=chosen.config,
-            reason=absence.reason,
+            show=progress.show,
         )
-        return
-    if first is not None:
-        yield first
+    progress.end()
+    if last is None:
+        sys.stderr.write(
+            "tidegate wait: the agent went away while we waited; run the command again\n"
+        )
+        return EXIT_UNKNOWN
+    code = int(last["exit"])
+    (sys.stdout if code in {0, 4} else sys.stderr).write(str(last["text"]))
+    return code
+
+
+def _asked(
+    chosen: argparse.Namespace, request: dict[str, Any], progress: "_Progress"
+) -> dict[str, Any] | None:
+    """Return the agent's last answer; None when it went away. Raises NoAgent when none answers at all."""
+    answers = link.ask(options.agent_socket(chosen), request, silence=_HEARTBEAT)
+    last = next(answers, None)
+    if last is None:
+        raise link.NoAgent("the agent closed without an answer")
     try:
-        yield from asked
+        while last is not None and "exit" not in last:
+            progress.show(last)
+            last = next(answers, None)
     except link.NoAgent:
-        return
+        return None
+    return last
 
 
 class _Progress:
@@ -88,17 +100,29 @@ class _Progress:
         self._quiet = quiet
         self._live = sys.stderr.isatty()
         self._shown = ""
+        self._again_at = 0.0
 
-    def show(self, text: str) -> None:
+    def show(self, answer: dict[str, Any]) -> None:
+        """Show an answer that is not the last one."""
+        text = str(answer["progress"])
         if self._quiet or text == self._shown:
             return
-        self._shown = text
         if self._live:
+            self._shown = text
             sys.stderr.write(f"\r\x1b[K{text[: options.screen_width() - 1]}")
-        else:
+        elif self._is_news(text):
             sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
+    def _is_news(self, text: str) -> bool:
+        """Return True when more than durations changed, or nothing was written for long: a log is no place for a clock."""
+        now, bare = time.monotonic(), _LASTS.sub("", text)
+        if bare == self._shown and now < self._again_at:
+            return False
+        self._shown, self._again_at = bare, now + _REPEAT
+        return True
+
     def end(self) -> None:
+        """Make room for the last answer."""
         if self._live and self._shown:
             sys.stderr.write("\r\x1b[K")

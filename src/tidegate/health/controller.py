@@ -66,7 +66,9 @@ def _silent(view: View, state: SourceState, otherwise: str) -> Finding:
         view,
         state,
         code,
-        f"{text}, for {view.lasts(state.since):.0f} s" if state.since else text,
+        f"{text}, for {view.lasts(state.since):.0f} s"
+        if state.since and state.liveness is not Liveness.OFF
+        else text,
         waiting=not catalogue.needs_person(code)
         and view.lasts(state.since) < view.policy.wait_grace,
         remedy=trouble.hint if trouble is not None else "",

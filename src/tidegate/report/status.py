@@ -40,13 +40,19 @@ def render(report: Report, snapshot: Snapshot, terminal: Terminal, *, sentence: 
 def _head(report: Report, snapshot: Snapshot, terminal: Terminal) -> str:
     instances = [state for state in _of(report, SubjectKind.INSTANCE) if state.wanted]
     running = sum(state.ready for state in instances)
-    known = (
-        f"{running} of {len(instances)} wanted instances run"
-        if instances
-        else "no wanted instance is known"
-    )
+    if instances:
+        known = f"{running} of {len(instances)} wanted instances run"
+    elif _nothing_here(snapshot):
+        known = "neither LINSTOR nor Incus is here"
+    else:
+        known = "no wanted instance is known"
     name = terminal.paint(harmless(report.node), Style.BOLD)
     return f"{name}  {terminal.grade(report.grade)}  {known}, {duration(snapshot.at)} after boot"
+
+
+def _nothing_here(snapshot: Snapshot) -> bool:
+    both = (Source.LINSTOR, Source.INCUS)
+    return all(snapshot.source(source).liveness is Liveness.OFF for source in both)
 
 
 def _of(report: Report, kind: SubjectKind) -> list[SubjectState]:

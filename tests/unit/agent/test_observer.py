@@ -93,7 +93,7 @@ async def test_a_hung_source_delays_no_other_and_is_lost(monkeypatch: pytest.Mon
     async with running(observer):
         await until(lambda: host.looks >= 3, observer)
         assert observer.snapshot.source(Source.LINSTOR).liveness is Liveness.NEW
-        await until(lambda: observer.settled, observer)
+        await observer.settle(5.0)
     state = observer.snapshot.source(Source.LINSTOR)
     assert state.liveness is Liveness.LOST
     assert state.trouble is not None
@@ -108,7 +108,8 @@ async def test_a_fault_in_one_probe_ends_nothing_and_is_said() -> None:
     host = HostLooker()
     observer = make(Broken(), host)
     async with running(observer):
-        await until(lambda: host.looks >= 3 and observer.settled, observer)
+        await until(lambda: host.looks >= 3, observer)
+        await observer.settle(5.0)
     state = observer.snapshot.source(Source.DRBD)
     assert state.liveness is Liveness.LOST
     assert state.trouble is not None
@@ -124,3 +125,13 @@ async def test_the_same_answer_again_is_no_news() -> None:
         seen = host.looks
         await host.reach(seen + 3)
         assert not observer.changed.is_set()
+
+
+async def test_once_more_waits_for_a_look_that_began_afterwards_and_for_no_hung_source() -> None:
+    host = HostLooker()
+    observer = make(host, Hung())
+    async with running(observer), asyncio.timeout(5):
+        await observer.settle(0.05)
+        seen = host.looks
+        await observer.once_more()
+        assert host.looks > seen
