@@ -170,6 +170,18 @@ def test_random_schedules_break_no_rule(first: int) -> None:
         assert result.violations == (), _story(seed, result)
 
 
+_OTHERWISE = {Deed.KILL_AND_FORGET, Deed.RESTART_INCUS, Deed.CRASH_INCUS}
+"""What makes the two runs no longer the same: a memory that is lost, an Incus that starts anew in the middle of something else."""
+
+
+@pytest.mark.parametrize("first", range(SEEDS, SEEDS + 40, CHUNK))
+def test_random_schedules_are_never_worse_than_stock(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        schedule = by_chance(seed)
+        if _OTHERWISE.isdisjoint(happening.deed for happening in schedule.happenings):
+            _no_worse(schedule)
+
+
 def _story(seed: int, result: Result) -> str:
     faults = [f"{f.kind} {f.subject} {f.start:.1f}-{f.end}" for f in result.schedule.faults]
     lines = [f"{at:9.3f}  {text}" for at, text in result.timeline]
