@@ -11,5 +11,7 @@
 ``control``   the socket that commands talk to
 ``views``     answers to commands, rendered here so that the commands stay small and quick
 ``direct``    the same observation without an agent, for commands on a host where none runs
+``verdicts``  the gate's verdicts on what is seen, one after another
+``gatekeeper``  the life of ``tidegate gate``: the agent's verdicts, or its own look, and always an end
 ``service``   the life of ``tidegate agent``: signals, sd_notify, watchdog
 """

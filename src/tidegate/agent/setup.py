@@ -27,7 +27,7 @@ def load(
 
 
 def log_to_journal(config: Config) -> None:
-    """Send the log to the journal, or to standard error where there is none (by hand, in a container)."""
+    """Send the log to the journal when systemd runs us as a service, else to standard error (by hand, in a container)."""
     root = logging.getLogger()
-    root.handlers[:] = [journal.handler()]
+    root.handlers[:] = [journal.handler() if journal.is_read() else journal.plain()]
     root.setLevel(config.log.level.value.upper())

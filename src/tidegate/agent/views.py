@@ -2,13 +2,16 @@
 """Answers to commands, rendered where the findings are: the same for the agent's socket and for a command without agent."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from tidegate import __version__
+from tidegate.agent import verdicts
+from tidegate.config.policy import GatePolicy
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Snapshot
@@ -49,7 +52,7 @@ class Views:
         self._scene = scene
         self._boottime = boottime
 
-    async def answer(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def answer(self, request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the answers to ``request``; the last one carries ``exit``."""
         terminal = Terminal(width=_int(request.get("width"), 100), color=bool(request.get("color")))
         match request.get("op"):
@@ -63,6 +66,9 @@ class Views:
                 yield {"exit": 0, "text": msgspec.json.encode(self._scene.snapshot).decode() + "\n"}
             case "wait":
                 async for answer in self._wait(request):
+                    yield answer
+            case "gate":
+                async for answer in self._gate(request):
                     yield answer
             case other:
                 yield {
@@ -118,6 +124,21 @@ class Views:
             yield {"progress": verdict.sentence}
             left = max(0.0, limit - (self._boottime() - began))
             report = await self._next_report(min(HEARTBEAT, left + 0.01))
+
+    async def _gate(self, request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        try:
+            policy = msgspec.convert(request["policy"], GatePolicy)
+            waited = msgspec.convert(request["waited"], float)
+        except (KeyError, msgspec.ValidationError) as error:
+            yield {"exit": EXIT_USAGE, "text": f"tidegate gate: {error}\n"}
+            return
+        judging = verdicts.stream(self._scene, self._boottime, policy, waited=waited)
+        async with contextlib.aclosing(judging):
+            async for verdict in judging:
+                last = (
+                    {} if verdict.kind is decide.VerdictKind.WAIT else {"exit": verdict.exit_code}
+                )
+                yield {"verdict": msgspec.to_builtins(verdict), **last}
 
     async def _next_report(self, within: float) -> Report:
         try:

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -22,15 +23,30 @@ _PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNIN
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
+def is_read(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return True when this process's standard error goes to the journal, as systemd has it for services (``man systemd.exec``)."""
+    try:
+        device, inode = environ.get("JOURNAL_STREAM", "").split(":")
+        told = os.fstat(2)
+        return (told.st_dev, told.st_ino) == (int(device), int(inode))
+    except (ValueError, OSError):
+        return False
+
+
+def plain(stream: TextIO | None = None) -> logging.Handler:
+    """A handler for a person: standard error."""
+    made = logging.StreamHandler(stream or sys.stderr)
+    made.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    return made
+
+
 def handler(
     path: Path = SOCKET, *, identifier: str = "tidegate", fallback: TextIO | None = None
 ) -> logging.Handler:
     """A handler for the journal, or for standard error where there is no journal."""
     if path.is_socket():
         return JournalHandler(path, identifier=identifier, fallback=fallback)
-    stream = logging.StreamHandler(fallback or sys.stderr)
-    stream.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    return stream
+    return plain(fallback)
 
 
 def encode(fields: dict[str, str]) -> bytes:
