@@ -41,7 +41,8 @@ def wait(
 
 
 async def _answer(request: dict[str, Any], config: Config, show: Show) -> dict[str, Any]:
-    async with wiring.open_parts(config, act=False, keep=False) as parts:
+    waits = request.get("op") == "wait" and request.get("timeout") != 0
+    async with wiring.open_parts(config, act=False, keep=False, listen=waits) as parts:
         running = asyncio.ensure_future(parts.loop.run())
         try:
             await _settle(parts)

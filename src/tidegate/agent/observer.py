@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tidegate.agent import needs, pace
+from tidegate.agent.bell import Bell
 from tidegate.agent.boot import Boot
+from tidegate.agent.listening import Listening
+from tidegate.clients import clock
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Report
 from tidegate.core.ids import NodeName
@@ -16,6 +19,7 @@ from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, appl
 from tidegate.core.trouble import Trouble
 from tidegate.health import judge
 from tidegate.probes.base import Probe
+from tidegate.probes.hints.base import Listener
 
 LOOK_LIMIT = 10.0
 """Seconds after which a look is given up, whatever the probe's own deadlines do."""
@@ -34,6 +38,8 @@ class Observer:
         intervals: pace.Pace,
         node: Callable[[], NodeName],
         boot: Boot,
+        listeners: Sequence[Listener] = (),
+        cpu: Callable[[], float] = clock.cpu,
     ) -> None:
         self._node = node
         self._probes = probes
@@ -41,11 +47,14 @@ class Observer:
         self._intervals = intervals
         self._boot = boot
         self._boottime = boot.seconds
-        self._wake = {probe.source: asyncio.Event() for probe in probes}
+        self._cpu = cpu
+        self._bells = {probe.source: Bell(probe.source, self._share) for probe in probes}
+        self._listening = [Listening(listener, self, boot.seconds) for listener in listeners]
+        self._news = asyncio.Event()
         self._waiting_since: float | None = boot.seconds()
         self.snapshot = snapshot
         self.report: Report | None = None
-        self._looks = dict.fromkeys(self._wake, 0)
+        self._looks = dict.fromkeys(self._bells, 0)
         self._looked = asyncio.Event()
         self.changed = asyncio.Event()
         """Set whenever a look told something new; who waits on it clears it."""
@@ -55,12 +64,33 @@ class Observer:
         async with asyncio.TaskGroup() as group:
             for probe in self._probes:
                 group.create_task(self._watch(probe), name=f"watch-{probe.source}")
+            for listening in self._listening:
+                group.create_task(listening.run(), name="listen")
 
     def wake(self, *sources: Source) -> None:
         """Have ``sources`` (default: all) looked at now: something may have changed there."""
-        for source in sources or tuple(self._wake):
-            if (event := self._wake.get(source)) is not None:
-                event.set()
+        for source in sources or tuple(self._bells):
+            if (bell := self._bells.get(source)) is not None:
+                bell.ring()
+
+    def hint(self, *sources: Source) -> None:
+        """Have ``sources`` looked at soon: within milliseconds, unless hints have asked for much lately (see ``pace``)."""
+        for source in sources:
+            if (bell := self._bells.get(source)) is not None:
+                bell.hint()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Something that is wanted is not ready, as of the last report."""
+        return self._waiting_since is not None
+
+    async def next_news(self, within: float | None) -> None:
+        """Return when a look has told something new, or after ``within`` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._news.wait()
+        except TimeoutError:
+            pass
 
     def judge(self) -> Report:
         """Judge what is known at this moment."""
@@ -76,7 +106,7 @@ class Observer:
             self._waiting_since = None
         elif self._waiting_since is None:
             self._waiting_since = now
-            self.wake()  # from the pace of rest to the pace of waiting, at once
+            self.hint(*self._bells)  # from the pace of rest to the pace of waiting, at once
         return self.report
 
     async def once_more(self) -> None:
@@ -100,12 +130,14 @@ class Observer:
         await self._looked.wait()
 
     async def _watch(self, probe: Probe) -> None:
+        bell = self._bells[probe.source]
         while True:
-            began = self._boottime()
+            began, used = self._boottime(), self._cpu()
             self._take(await self._look(probe))
             self._looks[probe.source] += 1
             self._looked.set()
             cost = self._boottime() - began
+            bell.looked(took=cost, used=self._cpu() - used)
             pause = pace.interval(
                 self._intervals,
                 probe.source,
@@ -113,16 +145,10 @@ class Observer:
                 waiting_since=self._waiting_since,
                 cost=cost,
             )
-            await self._pause(probe.source, pause)
+            await bell.wait(pause)
 
-    async def _pause(self, source: Source, seconds: float) -> None:
-        event = self._wake[source]
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
-        event.clear()
+    def _share(self) -> float:
+        return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST
 
     async def _look(self, probe: Probe) -> Observation:
         need = needs.of(self.snapshot, self.report, urgent=self._waiting_since is not None)
@@ -150,9 +176,11 @@ class Observer:
         self.snapshot = apply(before, seen)
         if _tells_something_new(before, self.snapshot):
             self.changed.set()
+            self._news.set()
+            self._news = asyncio.Event()
             if self._waiting_since is not None:
                 # What changes in one place has often changed in others too: ONLINE, DRBD and devices come together.
-                self.wake(*(source for source in self._wake if source is not seen.source))
+                self.hint(*(source for source in self._bells if source is not seen.source))
 
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:

@@ -45,3 +45,49 @@ def interval(
 def is_waiting(report: Report) -> bool:
     """Return True when something that is wanted is not ready."""
     return any(state.wanted and not state.ready for state in report.subjects.values())
+
+
+GAP = 0.02
+"""Seconds between two looks at a source that hints ask for: what is told together is looked at together."""
+LONGEST_GAP = 1.0
+"""Seconds after which a source that answers slowly may be looked at again if a hint asks for it."""
+LOOK_MOST = 0.2
+"""Processor seconds that looks at one source, asked for by hints, may use at once; then they go on at a share of one core."""
+LOOK_REST, LOOK_WAITING = 0.001, 0.05
+"""That share: while all is well, and while something waits. Beyond it the source is polled only, as if there were no hints."""
+READ_MOST = 20_000.0
+"""Units of work (``Heard.work``, 10 µs each) that reading one stream of hints may take at once."""
+READ_REST, READ_WAITING = 300.0, 5_000.0
+"""Units a second that it may take in the long run. A stream that tells more is left alone for a while."""
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """A store that is spent from and refills with time. A value: :meth:`spent` returns the next one."""
+
+    most: float
+    left: float
+    at: float
+    """Seconds, on the clock that ``now`` is of."""
+
+    @classmethod
+    def full(cls, most: float, now: float) -> "Allowance":
+        """Return a store of which nothing is spent."""
+        return cls(most=most, left=most, at=now)
+
+    def now(self, now: float, rate: float) -> float:
+        """Return what is left; it refills by ``rate`` a second."""
+        return min(self.most, self.left + rate * max(0.0, now - self.at))
+
+    def spent(self, amount: float, now: float, rate: float) -> "Allowance":
+        """Return the store after ``amount`` was spent: it may be overdrawn, by ``most`` at most."""
+        left = max(-self.most, self.now(now, rate) - amount)
+        return msgspec.structs.replace(self, left=left, at=now)
+
+    def wait(self, now: float, rate: float, *, enough: float = 0.0) -> float:
+        """Return the seconds until more than ``enough`` is left; 0 or less when it is."""
+        return (enough - self.now(now, rate)) / rate
+
+
+def gap(source: Source, took: float) -> float:
+    """Return the seconds between a look at ``source`` that ``took`` so long and the next that a hint may ask for."""
+    return GAP if source in LOCAL else min(max(GAP, 3 * took), LONGEST_GAP)

@@ -4,7 +4,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,12 @@ from tidegate.history.store import open_history
 from tidegate.probes.base import Clock, Probe
 from tidegate.probes.devices import DevicesProbe
 from tidegate.probes.drbd import DrbdProbe
+from tidegate.probes.hints.base import Listener
+from tidegate.probes.hints.devices import DevicesListener
+from tidegate.probes.hints.drbd import DrbdListener
+from tidegate.probes.hints.incus import IncusListener
+from tidegate.probes.hints.linstor import NODES, PROMOTION, LinstorListener
+from tidegate.probes.hints.systemd import SystemdListener
 from tidegate.probes.host import HostProbe
 from tidegate.probes.incus import IncusProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
@@ -54,13 +60,16 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[Parts]:
+async def open_parts(
+    config: Config, *, act: bool, keep: bool, listen: bool = True
+) -> AsyncIterator[Parts]:
     """Make everything for ``config``; closes it again at the end.
 
     Args:
         config: The whole configuration.
         act: False to observe and judge only.
         keep: Write history and the map of what is wanted (the agent); False writes nothing (a command).
+        listen: Be woken by what sources tell by themselves; False for who looks once.
     """
     async with contextlib.AsyncExitStack() as stack:
         keeper = Keeper(Path(config.agent.state_dir))
@@ -70,7 +79,7 @@ async def open_parts(config: Config, *, act: bool, keep: bool) -> AsyncIterator[
         boot = this_boot(Path(config.host.root))
         clients = _Clients(config, wanted, boot.seconds)
         stack.push_async_callback(clients.close)
-        observer = _observer(config, clients, wanted, boot)
+        observer = _observer(config, clients, wanted, boot, listen=listen)
         clients.linstor.unnamed = lambda: discovery.unnamed(observer.snapshot)
         recorder = _recorder(config, observer.snapshot) if keep else None
         if recorder is not None:
@@ -99,6 +108,12 @@ class _Clients:
         path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
         self.incus = IncusClient(path, deadline=config.incus.deadline)
         self.manager = _manager(config)
+        self.drbd = _drbd(config)
+        self.ask_incus_unit = (
+            None
+            if self.manager is None
+            else asker(self.manager, config.systemd.incus_unit, clock=boottime)
+        )
         self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
 
     def probes(self) -> tuple[Probe, ...]:
@@ -112,11 +127,9 @@ class _Clients:
             units.satellite_unit,
             units.controller_unit,
         )
-        manager = self.manager
-        ask_unit = None if manager is None else asker(manager, units.incus_unit, clock=now)
         incus = IncusProbe(
             self.incus,
-            unit=ask_unit,
+            unit=self.ask_incus_unit,
             clock=now,
             deadline=config.incus.deadline,
             on_server=self._learn_from_incus,
@@ -125,12 +138,40 @@ class _Clients:
             HostProbe(
                 root=Path(config.host.root), satellite_port=config.host.satellite_port, clock=now
             ),
-            SystemdProbe(manager, units=names, clock=now, on_units=self._learn_from_systemd),
+            SystemdProbe(self.manager, units=names, clock=now, on_units=self._learn_from_systemd),
             self.linstor,
-            DrbdProbe(_drbd(config), clock=now),
+            DrbdProbe(self.drbd, clock=now),
             DevicesProbe(self.devices, clock=now),
             incus,
         )
+
+    def listeners(self, paths: Callable[[], Collection[str]]) -> tuple[Listener, ...]:
+        """Return what tells by itself that something happened; ``paths`` are the devices looked at at the moment."""
+        linstor, units = self.linstor, self._config.systemd
+        found: list[Listener] = [
+            DevicesListener(self._config.devices.root, paths),
+            *(
+                LinstorListener(path, client=lambda: linstor.client, node=lambda: linstor.node)
+                for path in (PROMOTION, NODES)
+            ),
+        ]
+        if self.drbd is not None:
+            found.append(DrbdListener(self.drbd))
+        if self._config.incus.use is not Use.OFF:
+            found.append(IncusListener(self.incus, unit=self.ask_incus_unit))
+        if self.manager is not None:
+            incus, satellite = {Source.INCUS}, {Source.HOST, Source.LINSTOR}
+            runs = {
+                units.incus_unit: incus,
+                units.incus_socket_unit: incus,
+                units.incus_startup_unit: incus,
+                units.satellite_unit: satellite,
+                units.controller_unit: {Source.LINSTOR},
+            }
+            found.append(
+                SystemdListener(self.manager, {unit: frozenset(on) for unit, on in runs.items()})
+            )
+        return tuple(found)
 
     def actuators(self) -> Actuators:
         """Return what can act on this host."""
@@ -166,7 +207,9 @@ class _Clients:
         )
 
 
-def _observer(config: Config, clients: _Clients, wanted: WantedMap | None, boot: Boot) -> Observer:
+def _observer(
+    config: Config, clients: _Clients, wanted: WantedMap | None, boot: Boot, *, listen: bool
+) -> Observer:
     snapshot = Snapshot(
         at=boot.seconds(),
         boot_id=boot.id,
@@ -179,14 +222,20 @@ def _observer(config: Config, clients: _Clients, wanted: WantedMap | None, boot:
         },
         wanted=wanted,
     )
-    return Observer(
+
+    def paths() -> set[str]:
+        return {fact.value.path for fact in observer.snapshot.devices.values()}
+
+    observer = Observer(
         probes=[probe for probe in clients.probes() if _is_used(config, probe.source)],
         snapshot=snapshot,
         policy=config.health,
         intervals=Pace(fast=config.agent.poll_fast, rest=config.agent.poll_rest),
         node=lambda: clients.linstor.node,
         boot=boot,
+        listeners=clients.listeners(paths) if listen else (),
     )
+    return observer
 
 
 def _is_used(config: Config, source: Source) -> bool:

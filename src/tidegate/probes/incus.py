@@ -69,7 +69,7 @@ class IncusProbe:
     async def _look(self, need: base.Need) -> Observation:
         unit = await self._unit() if self._unit is not None else None
         if unit is not None and unit.is_installed:
-            phase = _halted(unit)
+            phase = halted(unit)
             if phase is not None:
                 return self._only(phase)
         try:
@@ -183,7 +183,7 @@ class IncusProbe:
         return (await self._client.cluster_member(member)).status if member is not None else None
 
 
-def _halted(unit: UnitFacts) -> IncusPhase | None:
+def halted(unit: UnitFacts) -> IncusPhase | None:
     """Return the phase of a daemon that must not be connected to; None when it runs. Pure."""
     if unit.active_state == "deactivating":
         return IncusPhase.STOPPING

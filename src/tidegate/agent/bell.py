@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What wakes the one who looks at a source: plain calls at once, hints within what they may cost."""
+
+import asyncio
+from collections.abc import Callable
+
+from tidegate.agent import pace
+from tidegate.core.snapshot import Source
+
+
+class Bell:
+    """One source's bell. Hints that come too thick are answered by one look, as soon as one may be.
+
+    Args:
+        source: Which source.
+        share: The share of a core that looks asked for by hints may use at the moment.
+    """
+
+    def __init__(self, source: Source, share: Callable[[], float]) -> None:
+        self._source = source
+        self._share = share
+        self._rung = asyncio.Event()
+        self._hinted = False
+        """The next look, or the one under way, was asked for by a hint."""
+        self._looking = True
+        self._again = False
+        self._not_before = 0.0
+        self._allowance: pace.Allowance | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ring(self) -> None:
+        """Have the source looked at now; if a look is under way, once more after it."""
+        self._rung.set()
+
+    def hint(self) -> None:
+        """Have the source looked at as soon as hints may ask for it."""
+        if self._looking:
+            self._again = True
+            return
+        if self._rung.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        due = max(self._not_before, loop.time() + self._wait(loop.time()))
+        if due <= loop.time():
+            self._strike()
+        elif self._timer is None or due < self._timer.when() - pace.GAP:
+            self._silence()
+            self._timer = loop.call_at(due, self._strike)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until the bell is rung, for ``seconds`` at most; then a look begins."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            pass
+        self._rung.clear()
+        self._silence()
+        self._looking = True
+
+    def looked(self, *, took: float, used: float) -> None:
+        """Say that a look has ended: it ``took`` so many seconds and ``used`` so many of processor time."""
+        now = asyncio.get_running_loop().time()
+        if self._hinted:
+            self._hinted = False
+            self._allowance = self._store(now).spent(used, now, self._share())
+            self._not_before = now + pace.gap(self._source, took)
+        self._looking = False
+        if self._again:
+            self._again = False
+            self.hint()
+
+    def _strike(self) -> None:
+        self._timer = None
+        self._hinted = True
+        self._rung.set()
+
+    def _silence(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _store(self, now: float) -> pace.Allowance:
+        return self._allowance or pace.Allowance.full(pace.LOOK_MOST, now)
+
+    def _wait(self, now: float) -> float:
+        return max(0.0, self._store(now).wait(now, self._share()))
