@@ -31,9 +31,10 @@ _EXT4_MAGIC: Final = (1080, b"\x53\xef")
 _DRBDSETUP: Final = """#!/bin/sh
 # Stands in for drbdsetup on a simulated node: prints what the simulator wrote beside it.
 cd "$(dirname "$0")" || exit 1
-case "$1" in
-  events2) cat events2.txt ;;
-  show) cat show.json ;;
+case "$*" in
+  "events2 --now"*) cat events2.txt ;;
+  events2*) exec tail -n +1 -f events2.stream ;;
+  show*) cat show.json ;;
   *) echo "drbdsetup: $1 is not simulated" >&2; exit 1 ;;
 esac
 """
@@ -99,6 +100,7 @@ class EmbeddedNode:
         self.linstor_face = LinstorFace(self.world, pacer=self._pacer)
         self._boot_id = f"{spec.name}-{scenario.name}-{scenario.seed}"
         self._written: dict[Path, bytes] = {}
+        self._drbd_lines: drbd_text.Lines = {}
 
     @property
     def incus_socket(self) -> Path:
@@ -176,6 +178,8 @@ class EmbeddedNode:
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         files.write(self.directory / "bin" / "drbdsetup", _DRBDSETUP.encode(), mode=0o755)
         files.write(self.directory / "bin" / "show.json", b"[]")
+        for name in ("events2.txt", "events2.stream"):
+            files.write(self.directory / "bin" / name, b"exists -\n")
         files.write(self.root / "proc/stat", f"btime {int(self.world.epoch)}\n".encode())
         name = f"{self.world.scenario.name}-{self.world.scenario.seed}\n"
         files.write(self.root / "proc/sys/kernel/random/boot_id", name.encode())
@@ -189,10 +193,21 @@ class EmbeddedNode:
             self.now()
             self._mirror_devices()
             self._mirror_module(loaded=self.world.module_loaded())
-            resources = self.world.drbd[self.world.local].resources.values()
-            text = "\n".join(drbd_text.events2_now(resources)) + "\n"
-            self._put(self.directory / "bin" / "events2.txt", text.encode())
+            self._mirror_drbd()
             await asyncio.sleep(_MIRROR_EVERY)
+
+    def _mirror_drbd(self) -> None:
+        resources = self.world.drbd[self.world.local].resources.values()
+        lines: drbd_text.Lines = {}
+        for resource in resources:
+            lines |= drbd_text.state_lines(resource)
+        if lines == self._drbd_lines:
+            return
+        text = "\n".join(drbd_text.events2_now(resources)) + "\n"
+        self._put(self.directory / "bin" / "events2.txt", text.encode())
+        with (self.directory / "bin" / "events2.stream").open("a") as stream:
+            stream.writelines(f"{line}\n" for line in drbd_text.changes(self._drbd_lines, lines))
+        self._drbd_lines = lines
 
     def _mirror_devices(self) -> None:
         tree = self.world.trees[self.world.local]
@@ -202,7 +217,10 @@ class EmbeddedNode:
         for path, file in wanted.items():
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(_content(file.signature))
+                # A device is never seen half made.
+                fresh = self.directory / "bin" / "fresh"
+                fresh.write_bytes(_content(file.signature))
+                fresh.replace(path)
 
     def _mirror_module(self, *, loaded: bool) -> None:
         module = self.root / "sys/module/drbd"
