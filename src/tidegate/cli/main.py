@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door: which command was meant. Imports nothing of a command before it is called."""
+"""The door: which command was meant. Imports nothing of a command before it is called, and argparse only where needed."""
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
 
 from tidegate import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS = {
     "status": "how everything is, worst first, on one screen",
@@ -21,6 +24,7 @@ COMMANDS = {
 EXIT_OK, EXIT_FAILING, EXIT_USAGE, EXIT_TIMEOUT, EXIT_DEGRADED, EXIT_UNKNOWN = range(6)
 EXIT_INTERRUPTED = 130
 
+_VERSION = f"tidegate {__version__}\n"
 _EXAMPLES = """\
 examples:
   tidegate status                        one screen
@@ -32,33 +36,41 @@ exit codes: 0 ok, 1 failing, 2 usage or configuration, 3 time-out, 4 degraded, 5
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> "argparse.ArgumentParser":
     """Return the parser of what stands before the command's own options."""
+    import argparse
+
+    from tidegate.cli import options
+
     commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="tidegate",
         description="Servers that run Incus on LINSTOR/DRBD come back from a reboot by themselves.",
         epilog=f"commands:\n{commands}\n\n`tidegate COMMAND --help` says more.\n\n{_EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=options.Help,
     )
-    parser.add_argument("--version", action="version", version=f"tidegate {__version__}")
+    parser.add_argument("--version", action="version", version=_VERSION.strip())
     parser.add_argument(
         "command", choices=COMMANDS, metavar="COMMAND", help="what to do; see below"
     )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command named in ``argv`` (default: the process's own) and return its exit code."""
-    parser = build_parser()
-    if not (sys.argv[1:] if argv is None else argv):
-        parser.print_help()
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words == ["--version"]:
+        sys.stdout.write(_VERSION)
+        return EXIT_OK
+    if not words:
+        build_parser().print_help()
         return EXIT_USAGE
-    options = parser.parse_args(argv)
-    module = importlib.import_module(f"tidegate.cli.{options.command}")
+    if words[0] not in COMMANDS:
+        build_parser().parse_args(words)  # tells, and ends the process
+        return EXIT_USAGE
+    module = importlib.import_module(f"tidegate.cli.{words[0]}")
     try:
-        code: int = module.run(options.arguments)
+        code: int = module.run(words[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share, and the quick way to the agent's socket. Standard library only."""
+"""Options that several commands share, and the quick way to the agent's socket.
+
+Standard library only, and of that only what is quick to import: a hook or a unit pays for it at every call. That is why paths are
+texts here (pathlib costs 4 ms) and nothing is imported from typing.
+"""
 
 import argparse
 import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 DEFAULT_RUN_DIR = "/run/tidegate"
-CONFIG_FILE = Path("/etc/tidegate/tidegate.toml")
-CONFIG_DIRECTORY = Path("/etc/tidegate/conf.d")
+CONFIG_FILE = "/etc/tidegate/tidegate.toml"
+CONFIG_DIRECTORY = "/etc/tidegate/conf.d"
 
 _UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the screen; argparse's own way to find that out imports archivers."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(screen_width(), 100) - 2)
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -21,7 +31,7 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
         prog=f"tidegate {command}",
         description=description,
         epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
 
 
@@ -64,25 +74,33 @@ def overrides(options: argparse.Namespace) -> dict[str, object]:
     return {key: value for key, value in named.items() if value is not None}
 
 
-def agent_socket(options: argparse.Namespace, env: Mapping[str, str] = os.environ) -> Path:
+def agent_socket(options: argparse.Namespace, env: Mapping[str, str] = os.environ) -> str:
     """Return where the agent's socket is: option, environment, file, default; reading a file only if it could matter."""
     chosen = (
         options.run_dir or env.get("TIDEGATE_AGENT_RUN_DIR") or _run_dir_of_files(options.config)
     )
-    return Path(chosen or DEFAULT_RUN_DIR) / "agent.sock"
+    return f"{chosen or DEFAULT_RUN_DIR}/agent.sock"
 
 
 def _run_dir_of_files(config: str | None) -> str | None:
-    files = [Path(config)] if config else [CONFIG_FILE, *sorted(CONFIG_DIRECTORY.glob("*.toml"))]
     found = None
-    for file in files:
+    for file in [config] if config else [CONFIG_FILE, *_drop_ins()]:
         try:
-            text = file.read_text(encoding="utf-8")
+            with open(file, encoding="utf-8") as stream:  # noqa: PTH123  see the module's text
+                text = stream.read()
         except (OSError, UnicodeDecodeError):
             continue  # said in full by the command itself, should it come to read its configuration
         if "run_dir" in text:
             found = _run_dir_of_text(text) or found
     return found
+
+
+def _drop_ins() -> list[str]:
+    try:
+        names = sorted(os.listdir(CONFIG_DIRECTORY))  # noqa: PTH208  see the module's text
+    except OSError:
+        return []
+    return [f"{CONFIG_DIRECTORY}/{name}" for name in names if name.endswith(".toml")]
 
 
 def _run_dir_of_text(text: str) -> str | None:

@@ -98,7 +98,7 @@ class DefinitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
-class PlacedVolume(msgspec.Struct, frozen=True, kw_only=True):
+class PlacedVolume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume of a resource placed on a node, in the controller's memory."""
 
     number: int
@@ -108,7 +108,7 @@ class PlacedVolume(msgspec.Struct, frozen=True, kw_only=True):
     backing_device: str | None = None
 
 
-class PlacementFacts(msgspec.Struct, frozen=True, kw_only=True):
+class PlacementFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A resource placed on one node, from ``/v1/resource-definitions/{rd}/resources`` (asks no satellite)."""
 
     resource: ResourceName

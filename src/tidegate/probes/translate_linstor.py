@@ -18,6 +18,7 @@ from tidegate.core.ids import NodeName, ResourceName, StoragePoolName
 _QUORUM: Final = "DrbdOptions/Resource/quorum"
 _SKIP_DISK: Final = "DrbdOptions/SkipDisk"
 _POOL: Final = "StorPoolName"
+_NO_LAYER: Final = wire.Layer()
 
 
 def controller(version: wire.Version, *, url: str, latency: float) -> ControllerFacts:
@@ -95,19 +96,17 @@ def _report(report: wire.ApiCallRc) -> str:
 
 
 def _placement(resource: wire.Resource) -> PlacementFacts:
-    top = resource.layer_object or wire.Layer()
+    top = resource.layer_object or _NO_LAYER
     drbd = top.find_drbd()
-    pool = resource.props.get(_POOL) or next(
-        (volume.storage_pool_name for volume in resource.volumes if volume.storage_pool_name), None
-    )
-    inherited = resource.effective_props.get(_SKIP_DISK)
+    pool = resource.props.get(_POOL) or _pool_of_volumes(resource)
+    inherited = resource.effective_props.get(_SKIP_DISK) if resource.effective_props else None
     skip_disk = resource.props.get(_SKIP_DISK) or (inherited.value if inherited else "")
     connections = drbd.connections if drbd else {}
     return PlacementFacts(
         resource=ResourceName(resource.name),
         node=NodeName(resource.node_name),
         flags=resource.flags,
-        layers=tuple(kind for kind in top.kinds() if kind),
+        layers=top.kinds(),
         storage_pool=StoragePoolName(pool) if pool else None,
         state_reported=resource.state is not None,
         in_use=resource.state.in_use if resource.state else None,
@@ -121,8 +120,15 @@ def _placement(resource: wire.Resource) -> PlacementFacts:
     )
 
 
+def _pool_of_volumes(resource: wire.Resource) -> str | None:
+    names = (volume.storage_pool_name for volume in resource.volumes)
+    return next((name for name in names if name), None)
+
+
 def _volumes(top: wire.Layer, drbd: wire.DrbdLayer | None) -> tuple[PlacedVolume, ...]:
     """Return the volumes as the top layer names their devices; that is what Incus is told to open."""
+    if drbd is not None and drbd is top.drbd:  # nearly always, and a view has thousands
+        return tuple(map(_drbd_volume, sorted(drbd.drbd_volumes, key=_number)))
     minors = {v.number: v for v in drbd.drbd_volumes} if drbd else {}
     named = {volume.number: volume for volume in _layer_volumes(top)}
     numbers = named or minors or {volume.number: volume for volume in _bottom(top)}
@@ -135,6 +141,19 @@ def _volumes(top: wire.Layer, drbd: wire.DrbdLayer | None) -> tuple[PlacedVolume
         )
         for number in sorted(numbers)
     )
+
+
+def _drbd_volume(volume: wire.LayerVolume) -> PlacedVolume:
+    return PlacedVolume(
+        number=volume.number,
+        device_path=volume.device_path or None,
+        minor=_minor(volume),
+        backing_device=volume.backing_device,
+    )
+
+
+def _number(volume: wire.LayerVolume) -> int:
+    return volume.number
 
 
 def _layer_volumes(layer: wire.Layer) -> tuple[wire.LayerVolume, ...]:

@@ -34,17 +34,16 @@ def test_socket_from_option_environment_file_default_in_this_order(tmp_path: Pat
     file.write_text('[agent]\nrun_dir = "/from/file"\n')
     env = {"TIDEGATE_AGENT_RUN_DIR": "/from/env"}
     chosen = parsed("--run-dir", "/from/option", "--config", str(file))
-    assert options.agent_socket(chosen, env) == Path("/from/option/agent.sock")
-    assert options.agent_socket(parsed("--config", str(file)), env) == Path("/from/env/agent.sock")
-    assert options.agent_socket(parsed("--config", str(file)), {}) == Path("/from/file/agent.sock")
-    assert options.agent_socket(parsed("--config", str(tmp_path / "none")), {}) == Path(
-        "/run/tidegate/agent.sock"
+    assert options.agent_socket(chosen, env) == "/from/option/agent.sock"
+    assert options.agent_socket(parsed("--config", str(file)), env) == "/from/env/agent.sock"
+    assert options.agent_socket(parsed("--config", str(file)), {}) == "/from/file/agent.sock"
+    assert (
+        options.agent_socket(parsed("--config", str(tmp_path / "none")), {})
+        == "/run/tidegate/agent.sock"
     )
 
 
 def test_a_broken_file_does_not_hide_the_agent(tmp_path: Path) -> None:
     file = tmp_path / "tidegate.toml"
     file.write_text("run_dir = [broken")
-    assert options.agent_socket(parsed("--config", str(file)), {}) == Path(
-        "/run/tidegate/agent.sock"
-    )
+    assert options.agent_socket(parsed("--config", str(file)), {}) == "/run/tidegate/agent.sock"

@@ -200,8 +200,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def kinds(self) -> tuple[str, ...]:
         """The kinds of layer from the top along the data, for example ("DRBD", "LUKS", "STORAGE")."""
-        below = self.children[0].kinds() if self.children else ()
-        return (self.type, *below)
+        found, layer = [self.type], self
+        while layer.children:
+            layer = layer.children[0]
+            found.append(layer.type)
+        return tuple(filter(None, found))
 
     def find_drbd(self) -> DrbdLayer | None:
         """The DRBD layer, wherever it is in the tree."""
@@ -238,15 +241,11 @@ class VolumeState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replication_states: dict[str, ReplicationState] = {}
 
 
-class LayerData(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One layer's view of a volume, flat, from the top."""
-
-    type: str = ""
-    data: LayerVolume | None = None
-
-
 class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A volume of a placed resource. `device_path` as in `LayerVolume`; `reports` from the last query."""
+    """A volume of a placed resource. `device_path` as in `LayerVolume`; `reports` from the last query.
+
+    The same per layer is in `Resource.layer_object`; `layer_data_list` repeats it and is left out.
+    """
 
     volume_number: int = 0
     storage_pool_name: str = ""
@@ -256,7 +255,6 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     flags: tuple[str, ...] = ()
     props: dict[str, str] = {}
     state: VolumeState | None = None
-    layer_data_list: tuple[LayerData, ...] = ()
     reports: tuple[ApiCallRc, ...] = ()
 
 
