@@ -41,7 +41,8 @@ SILENT_AFTER: Final = 3 * verdicts.BEAT
 ALIVE_FOR: Final = 30.0
 """Each word to systemd is good for so many seconds; the unit's start time-out is as long. So a hung gate is ended by systemd."""
 LINES_EVERY: Final = 1.0
-"""Seconds between two lines for the journal at least: hundreds of volumes may come one after another."""
+"""Seconds between two lines for the journal at least, and before the first: hundreds of volumes may come one after another, and
+a wait that is over at once, or first looks that are on their way, are no news."""
 TIDY_WITHIN: Final = 0.5
 _LONGEST: Final = 1024 * 1024
 _log = logging.getLogger("tidegate.gate")
@@ -253,7 +254,7 @@ class _Teller:
         self._began = boot.seconds()
         self._source = ""
         self._told: tuple[tuple[str, str], ...] = ()
-        self._told_at = float("-inf")
+        self._told_at = self._began
         self._last: Verdict | None = None
 
     @property
@@ -289,8 +290,7 @@ class _Teller:
         self._last = verdict
         causes = tuple((str(cause.subject), cause.code) for cause in verdict.waiting_for)
         now = self.now()
-        begins = all(code == "source.new" for _, code in causes)  # the first looks are on their way
-        if begins or causes == self._told or now - self._told_at < LINES_EVERY:
+        if causes == self._told or now - self._told_at < LINES_EVERY:
             return
         self._told, self._told_at = causes, now
         _log.info(
