@@ -194,7 +194,7 @@ def _toml(keys: Mapping[str, object]) -> str:
 
 
 class _Screen:
-    """Shows frames in place on a terminal; in a pipe only the last one."""
+    """Shows frames in place on a terminal, as much as fits on it; in a pipe only the last one."""
 
     def __init__(self, *, live: bool) -> None:
         self._live = live
@@ -202,8 +202,10 @@ class _Screen:
 
     def show(self, lines: Sequence[str]) -> None:
         """Show ``lines`` in place of the frame before."""
-        if not self._live:
-            return
+        if self._live:
+            self._draw(lines[: options.screen_height() - 1])
+
+    def _draw(self, lines: Sequence[str]) -> None:
         back = f"\x1b[{self._lines}F" if self._lines else ""
         sys.stdout.write(back + "".join(f"\x1b[2K{line}\n" for line in lines))
         sys.stdout.flush()
@@ -212,6 +214,6 @@ class _Screen:
     def end(self, lines: Sequence[str]) -> None:
         """Show the last frame."""
         if self._live:
-            self.show(lines)
+            self._draw(lines)
         else:
             sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -128,6 +128,14 @@ def screen_width() -> int:
         return 100
 
 
+def screen_height() -> int:
+    """Return the lines of the terminal; 24 in a pipe."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines
+    except (OSError, ValueError):
+        return 24
+
+
 def seconds(text: str) -> float:
     """Read a length of time: ``90``, ``90s``, ``5min``, ``1h``, ``250ms``. For argparse: raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())

@@ -153,7 +153,7 @@ class EmbeddedNode:
         try:
             async with (
                 self._pacer.running(),
-                IncusFace(self.incus, self._pacer).serving(self.incus_socket),
+                IncusFace(self.incus, self._pacer, activates=False).serving(self.incus_socket),
                 asyncio.TaskGroup() as group,
             ):
                 self.world.boot()

@@ -25,11 +25,25 @@ _IDLE = 30.0
 _KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
-class IncusFace:
-    """The API of one model; several faces share one pacer."""
+class _Broken(asyncio.Protocol):
+    """A connection that ends as it begins."""
 
-    def __init__(self, model: IncusModel, pacer: Pacer) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """End it."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+class IncusFace:
+    """The API of one model; several faces share one pacer.
+
+    ``activates`` False: a connection does not start incusd but breaks at once while none runs. For those who are pointed at the
+    socket alone and have no systemd to ask first: they must not pull incusd up before its time.
+    """
+
+    def __init__(self, model: IncusModel, pacer: Pacer, *, activates: bool = True) -> None:
         self._model = model
+        self._activates = activates
         self._pacer = pacer
         self._api = incus_api.IncusApi(model, pacer)
         self._changed = asyncio.Event()
@@ -91,6 +105,8 @@ class IncusFace:
     def _accept(self) -> asyncio.BaseProtocol:
         """Somebody has connected: systemd starts the service (U6)."""
         self._pacer.catch_up()
+        if not self._activates and self._model.daemon is None:
+            return _Broken()
         self._model.units.connect()
         self._pacer.wake()
         assert self._runner.server is not None

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo as a newcomer runs it: nothing is lost with Tidegate, something is without, and it is over soon."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+LIMIT = 40.0
+
+
+async def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tidegate", "demo", "--keep", str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"},
+        cwd="/",
+    )
+    async with asyncio.timeout(LIMIT):
+        out, err = await process.communicate()
+    text = out.decode()
+    assert (process.returncode, err.decode()) == (0, ""), text
+    assert "\x1b" not in text, "no colours in a pipe"
+    table = text.partition("Last container on LINSTOR running")[2]
+    results = dict(re.findall(r"(?m)^  (satellite-late|devices-late)\s+(.*?)\s*$", table))
+    assert set(results) == {"satellite-late", "devices-late"}
+    stock, ours = re.split(r"\s{2,}", results["devices-late"])
+    assert "down for ever" in stock
+    assert re.fullmatch(r"\d+\.\d s \(\d+\.\d s after\)", ours)
+    logs = _logs(tmp_path)
+    assert len(logs) == 2
+    assert not [log for log in logs if "Traceback" in log or "report this as a bug" in log]
+
+
+def _logs(folder: Path) -> list[str]:
+    return [path.read_text() for path in folder.glob("*/with/agent.log")]
