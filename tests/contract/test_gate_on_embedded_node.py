@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -149,8 +150,12 @@ async def test_it_goes_by_the_agent(tmp_path: Path) -> None:
             await running.says("holds Incus")
             assert await running.ended() == 0
             assert node.now() >= 4.0
+        await supervisor.end()  # history is written off the loop; it is complete at the end
     assert "our own look" not in running.log
     assert "Incus may start" in running.log
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "history.db")) as history:
+        rows = history.execute("SELECT code, text FROM event WHERE kind = 'verdict'").fetchall()
+    assert rows == [("gate.passed", "satellite and 3 volumes are ready")]
 
 
 async def test_an_agent_killed_meanwhile_changes_nothing(tmp_path: Path) -> None:

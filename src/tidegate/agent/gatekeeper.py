@@ -38,8 +38,10 @@ SEEK_EVERY: Final = 1.0
 """Seconds between two attempts at the agent while we look by ourselves."""
 SILENT_AFTER: Final = 3 * verdicts.BEAT
 """Seconds without a word after which an agent that answered is taken for hung."""
-ALIVE_FOR: Final = 30.0
-"""Each word to systemd is good for so many seconds; the unit's start time-out is as long. So a hung gate is ended by systemd."""
+ALIVE_FOR: Final = 10.0
+"""Each word to systemd is good for so many seconds: a gate that hangs is ended by systemd, and Incus goes on."""
+STARTING_FOR: Final = 30.0
+"""So long may probes take to be loaded from a slow disk. The unit's own start time-out is as long, for the same reason."""
 LINES_EVERY: Final = 1.0
 """Seconds between two lines for the journal at least, and before the first: hundreds of volumes may come one after another, and
 a wait that is over at once, or first looks that are on their way, are no news."""
@@ -271,7 +273,7 @@ class _Teller:
                 self.policy.limit,
                 extra={"TIDEGATE_EVENT": "gate-limit", "TIDEGATE_CODE": "gate.limit-cut"},
             )
-        notify.notify(notify.extend_timeout(ALIVE_FOR), notify.status("looks at the storage"))
+        notify.notify(notify.extend_timeout(STARTING_FOR), notify.status("looks at the storage"))
 
     def source(self, name: str, *, why: str = "") -> None:
         """Say whose word is taken from now on. The agent's from the start is no news."""
@@ -279,6 +281,7 @@ class _Teller:
             if self._source or name != "the agent":
                 _log.info("the gate goes by %s", name, extra={"TIDEGATE_EVENT": "gate-source"})
             self._source = name
+        notify.notify(notify.extend_timeout(STARTING_FOR))
         if why:
             _log.warning(
                 "%s", why, extra={"TIDEGATE_EVENT": "gate-source", "TIDEGATE_CODE": "gate.no-agent"}

@@ -20,6 +20,7 @@ from tidegate.core.snapshot import Snapshot, Source
 from tidegate.core.trouble import Trouble
 from tidegate.core.wanted import WantedMap
 from tidegate.health import wanted
+from tidegate.history.store import HistoryEvent
 from tidegate.recovery import step
 from tidegate.recovery.state import RecoveryState
 
@@ -85,6 +86,11 @@ class Loop:
     def report(self) -> Report:
         """What it is worth: of the last cycle, with ages as of then."""
         return self._report
+
+    def note(self, event: HistoryEvent) -> None:
+        """Have history remember ``event``."""
+        if self._recorder is not None:
+            self._recorder.note(event)
 
     async def next_report(self) -> Report:
         """Return the report of the next cycle."""

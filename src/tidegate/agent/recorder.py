@@ -57,6 +57,10 @@ class Recorder:
         if events:
             self._put(events)
 
+    def note(self, event: HistoryEvent) -> None:
+        """Remember something that was told to the journal by somebody else."""
+        self._put([event])
+
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of an action."""
         _log.info(

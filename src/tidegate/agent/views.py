@@ -17,6 +17,7 @@ from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Snapshot
 from tidegate.gate import decide
 from tidegate.health import why
+from tidegate.history.store import HistoryEvent
 from tidegate.report import chain, document, status
 from tidegate.report.terminal import Terminal
 
@@ -43,6 +44,9 @@ class Scene(Protocol):
 
     async def next_report(self) -> Report:
         """Return the next report when it is there."""
+
+    def note(self, event: HistoryEvent) -> None:
+        """Have history remember ``event``."""
 
 
 class Views:
@@ -135,10 +139,24 @@ class Views:
         judging = verdicts.stream(self._scene, self._boottime, policy, waited=waited)
         async with contextlib.aclosing(judging):
             async for verdict in judging:
-                last = (
-                    {} if verdict.kind is decide.VerdictKind.WAIT else {"exit": verdict.exit_code}
-                )
-                yield {"verdict": msgspec.to_builtins(verdict), **last}
+                if verdict.kind is decide.VerdictKind.WAIT:
+                    yield {"verdict": msgspec.to_builtins(verdict)}
+                else:
+                    self._note(verdict)
+                    yield {"verdict": msgspec.to_builtins(verdict), "exit": verdict.exit_code}
+
+    def _note(self, verdict: decide.Verdict) -> None:
+        first = next((str(cause.subject) for cause in verdict.waiting_for), "")
+        passed = verdict.kind is decide.VerdictKind.PASS
+        self._scene.note(
+            HistoryEvent(
+                at=self._boottime(),
+                kind="verdict",
+                code="gate.passed" if passed else "gate.gave-up",
+                subject=first,
+                text=verdict.sentence,
+            )
+        )
 
     async def _next_report(self, within: float) -> Report:
         try:

@@ -35,7 +35,7 @@ _CUTS = (
 
 
 class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something worth remembering: ``at`` in seconds since boot; ``kind`` is finding, cleared, sentence, source, agent."""
+    """Something worth remembering: ``at`` in seconds since boot; ``kind`` is finding, cleared, sentence, verdict, source, agent."""
 
     at: float
     kind: str
