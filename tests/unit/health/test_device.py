@@ -125,8 +125,17 @@ def test_linstors_path_for_another_minor_is_wrong() -> None:
 def test_a_loop_device_that_became_anothers_is_wrong(backing: str) -> None:
     """facts/linstor-observed.md A6: a kept path named another resource's device."""
     (doubt,) = doubts(LOOP | {"backing_file": backing}, on_loop())
-    assert doubt.code == "device.wrong"
+    assert (doubt.code, doubt.waiting) == ("device.wrong", True)
     assert backing in doubt.observed
+    (doubt,) = doubts(LOOP | {"backing_file": backing}, on_loop(), coming_up=False)
+    assert not doubt.waiting
+
+
+def test_a_loop_device_to_which_nothing_is_attached_yet_is_not_ready() -> None:
+    """It opens, and LINSTOR says that all is well (tests/data/linstor, case c8)."""
+    detached = LOOP | {"backing_file": None, "size": 0, "content": "empty"}
+    (doubt,) = doubts(detached, on_loop())
+    assert (doubt.code, doubt.blocks, doubt.waiting) == ("device.no-data", True, True)
 
 
 def test_a_look_at_an_older_path_is_no_evidence() -> None:
@@ -145,7 +154,7 @@ def test_a_look_at_an_older_path_is_no_evidence() -> None:
         ("ext4", None, True, "device.content-unknown", False),
         ("ext4", "unknown", True, "device.other-content", True),
         ("gpt", "unknown", False, "device.content-changed", False),
-        ("gpt", "empty", False, "device.empty", True),
+        ("gpt", "empty", False, "device.no-data", True),
         ("unknown", "ext4", True, None, False),
         ("zero", "ext4", True, None, False),
     ],
