@@ -7,14 +7,14 @@ import pytest
 from tests import health_facts as facts
 from tests.health_facts import C1, N1, N2, RD, VOL, nodes, placement, world
 
-from tidegate.config.policy import HealthPolicy
+from tidegate.config.policy import FailPolicy, HealthPolicy
 from tidegate.core import ids
 from tidegate.core.facts import OpenResult
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Source
 from tidegate.core.trouble import Trouble
-from tidegate.gate.decide import Exit, FailPolicy, Verdict, VerdictKind, decide, default_subjects
+from tidegate.gate.decide import Exit, Verdict, VerdictKind, decide, default_subjects
 from tidegate.health.judge import judge
 
 PASS, WAIT, GIVE_UP = VerdictKind.PASS, VerdictKind.WAIT, VerdictKind.GIVE_UP
