@@ -134,13 +134,13 @@ def components(edges: Mapping[str, Iterable[str]]) -> tuple[tuple[str, ...], ...
 def shortest(knot: Sequence[str], edges: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     """Return the shortest circle among the nodes of ``knot``, which reach each other; of equals the first by name."""
     inside = frozenset(knot)
-    return min((_circle(start, inside, edges) for start in sorted(knot)), key=len)
+    return min((through(start, inside, edges) for start in sorted(knot)), key=len)
 
 
 def _circle(
     start: str, inside: frozenset[str], edges: Mapping[str, Iterable[str]]
 ) -> tuple[str, ...]:
-    """Return the shortest circle through ``start``, breadth first."""
+    """Return the shortest circle through ``start``, a node of the knot ``inside`` (breadth first)."""
     came: dict[str, str] = {}
     queue = [start]
     for node in queue:  # grows while it is walked

@@ -173,6 +173,17 @@ class Index:
         """Return every name that has a file or link, templates included, in order."""
         return tuple(sorted(self._paths))
 
+    def pulled_in_by(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return (unit, path) of every ``.wants`` or ``.requires`` directory that holds ``name``, also of units that are not there."""
+        found: list[tuple[str, str]] = []
+        for folder, places in self._folders.items():
+            holder, _, suffix = folder.rpartition(".")
+            if suffix in _PULLS and names.kind(holder):
+                found.extend(
+                    (holder, path) for _, path in places if posixpath.basename(path) == name
+                )
+        return tuple(sorted(found))
+
     def canonical(self, name: str) -> str:
         """Return the unit's own name when ``name`` is an alias; else ``name``."""
         return self._resolve(name)[0]

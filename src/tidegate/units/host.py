@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a plan is made from: what is known of a host, and what was asked for."""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tidegate.units import deadlock
+from tidegate.units.tree import Tree
+
+READY_UNIT: Final = "tidegate-ready.service"
+AGENT_UNIT: Final = "tidegate-agent.service"
+GUARD_UNIT: Final = "tidegate-guard.service"
+GUARD_SOCKET: Final = "tidegate-guard.socket"
+DEFAULT_LIMIT: Final = 300.0
+"""Seconds the gate holds Incus at most (contract.md, safety 9)."""
+LONGEST: Final = 86400.0
+
+
+class Strategy(enum.StrEnum):
+    """How instances are kept from storage that is not ready (design.md, section 5)."""
+
+    GATE = "gate"
+    """``incus.service`` waits for a bounded unit that proves what is wanted."""
+    GUARD = "guard"
+    """Incus starts at once; what it asks the controller is answered with the truth about this node."""
+    ORDER = "order"
+    """As the gate, and the satellite tells systemd itself when its first run is over: the circulating recipe made safe."""
+
+
+class Policy(enum.StrEnum):
+    """What happens at the end of the limit."""
+
+    OPEN = "fail-open"
+    """Incus is let go."""
+    CLOSED = "fail-closed"
+    """The hold goes on for as long as it takes; a beginning shutdown ends it."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. ``strategy`` None: choose. ``timeout``: seconds the gate holds Incus at most."""
+
+    strategy: Strategy | None = None
+    policy: Policy = Policy.OPEN
+    timeout: float = DEFAULT_LIMIT
+
+
+class StoragePool(msgspec.Struct, frozen=True, kw_only=True):
+    """A storage pool of LINSTOR on this node. ``provider`` in LINSTOR's words: LVM_THIN, ZFS, FILE_THIN, ..."""
+
+    name: str
+    provider: str
+    directory: str = ""
+    """Where a file-based pool keeps its volumes; "" for others, or when not known."""
+
+    @property
+    def is_of_files(self) -> bool:
+        """True for pools whose volumes are files in a directory."""
+        return self.provider.startswith("FILE")
+
+
+class IncusView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of Incus. None: not known."""
+
+    listens: bool | None = None
+    """``core.https_address`` is set: incus-startup then starts the daemon at every boot (facts/incus.md U2)."""
+    clustered: bool | None = None
+    volumes_on_linstor: tuple[str, ...] = ()
+    """Keys like ``storage.images_volume`` that name a volume on a LINSTOR pool: fatal to incusd while it is away (D19)."""
+    other_pools_wanted: bool | None = None
+    """Instances that should run lie on pools that are not LINSTOR's: a gate holds them as well."""
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A host, as far as it is known. With nothing but ``tree`` known, the plan takes the careful way and says so."""
+
+    tree: Tree
+    systemd: int = 252
+    controller: deadlock.Controller = deadlock.Controller()
+    storage_pools: tuple[StoragePool, ...] | None = None
+    incus: IncusView = IncusView()
+    own_units: Mapping[str, str] = {}
+    """Tidegate's own units, name to text, as they are or will be installed."""

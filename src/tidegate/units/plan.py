@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a host to a plan: the strategy and its reasons, every file that changes, what is wrong today, and the proof that it is safe.
+
+:func:`make` is the door. Nothing is proposed that was not proven first on the host's own units with the new drop-ins in place:
+no circle that was not there before, no unit that systemd would refuse, Incus really behind its gate.
+"""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from tidegate.core.finding import Finding
+from tidegate.core.trouble import Trouble
+from tidegate.units import choice, cycles, dropins, packaging, render, show, traps
+from tidegate.units.host import (
+    AGENT_UNIT,
+    GUARD_SOCKET,
+    READY_UNIT,
+    HostView,
+    Options,
+    Strategy,
+)
+from tidegate.units.packaging import INCUS_STARTUP, INCUS_UNIT, SATELLITE_UNIT, Packaging, Refusal
+from tidegate.units.tree import File, Index, Link, Load, Tree
+
+_PACKAGED: Final = "/usr/lib/systemd/system"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A drop-in of ours that is written (``before`` None: new), or taken away (``after`` None)."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+    @property
+    def difference(self) -> str:
+        """The change as a unified difference."""
+        return render.difference(self.path, self.before, self.after)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be done to a host. With ``refusals`` nothing is: ``strategy`` is then None, ``changes`` empty."""
+
+    packaging: Packaging | None = None
+    strategy: Strategy | None = None
+    reasons: tuple[str, ...] = ()
+    drop_ins: Mapping[str, str] = {}
+    """Every drop-in of ours as it shall be: path to text."""
+    changes: tuple[Change, ...] = ()
+    """What of them differs from what is there now; empty when all is as it shall be."""
+    enable: Mapping[str, str] = {}
+    """Links that enable our own units and are not there yet: path to target."""
+    today: tuple[Finding, ...] = ()
+    """What is wrong without us."""
+    left: tuple[Finding, ...] = ()
+    """What the plan does not cure."""
+    refusals: tuple[Trouble, ...] = ()
+
+    @property
+    def cured(self) -> tuple[Finding, ...]:
+        """What is wrong without us and right with the plan."""
+        still = {(finding.code, finding.subject) for finding in self.left}
+        return tuple(found for found in self.today if (found.code, found.subject) not in still)
+
+
+def make(host: HostView, options: Options) -> Plan:
+    """Return the plan for ``host``; never raises for what a host may look like."""
+    bare = without_ours(host.tree)
+    index = Index(bare)
+    found = packaging.recognise(index)
+    if isinstance(found, Refusal):
+        return Plan(refusals=(found.trouble,))
+    today = traps.find(host, index)
+    chosen = choice.choose(host, options)
+    if chosen.strategy is None:
+        return Plan(packaging=found, today=today, refusals=chosen.refusals)
+    missing = _missing(host, index, chosen.strategy)
+    if missing:
+        return Plan(packaging=found, today=today, refusals=missing)
+    wanted = dropins.drop_ins(host, index, found, chosen.strategy, options)
+    reasons = list(chosen.reasons)
+    if chosen.strategy is Strategy.GUARD and not _has(host, index, GUARD_SOCKET):
+        wanted.pop(render.path(INCUS_UNIT, "guard"))
+        reasons.append(
+            "the guard is not installed: the agent alone brings pools and instances back"
+        )
+    return _proven(
+        host,
+        bare,
+        Plan(
+            packaging=found,
+            strategy=chosen.strategy,
+            reasons=(*reasons, *_remarks(host, wanted)),
+            drop_ins=dict(sorted(wanted.items())),
+            today=today,
+        ),
+    )
+
+
+def without_ours(tree: Tree) -> Tree:
+    """Return the tree without any drop-in of ours."""
+    kept = {path: entry for path, entry in tree.entries.items() if not render.is_ours(path)}
+    return msgspec.structs.replace(tree, entries=kept)
+
+
+def removal(tree: Tree) -> tuple[Change, ...]:
+    """Return what takes every drop-in of ours away."""
+    return tuple(
+        Change(path=path, before=text, after=None) for path, text in sorted(_ours(tree).items())
+    )
+
+
+def _ours(tree: Tree) -> dict[str, str]:
+    return {
+        path: entry.text
+        for path, entry in tree.entries.items()
+        if render.is_ours(path) and isinstance(entry, File)
+    }
+
+
+def _has(host: HostView, index: Index, name: str) -> bool:
+    return name in host.own_units or index.unit(name).load is Load.LOADED
+
+
+def _missing(host: HostView, index: Index, strategy: Strategy) -> tuple[Trouble, ...]:
+    """The gate's unit must be there before Incus is told to wait for it: a hold by nothing would be no hold."""
+    needed = [AGENT_UNIT] if strategy is Strategy.GUARD else [AGENT_UNIT, READY_UNIT]
+    return tuple(
+        Trouble(
+            code="units.not-installed",
+            text=f"the unit {name} is not installed",
+            hint="install Tidegate's units first: see README, Install",
+        )
+        for name in needed
+        if not _has(host, index, name)
+    )
+
+
+def _remarks(host: HostView, wanted: Mapping[str, str]) -> Iterator[str]:
+    pools = [pool.name for pool in host.storage_pools or () if pool.is_of_files and pool.directory]
+    if pools:
+        yield (
+            f"the satellite waits for the mounts below {', '.join(sorted(pools))}: one that fails holds it, "
+            "and with it every pool"
+        )
+    if host.storage_pools is None:
+        yield "LINSTOR's storage pools are not known: no mount below a file-based pool is required"
+    if render.path(READY_UNIT, "limit") in wanted and dropins.pulls_incus(host):
+        yield "Incus is started at every boot: its own check misses instances after a power loss"
+
+
+def _proven(host: HostView, bare: Tree, plan: Plan) -> Plan:
+    """Return the plan with its changes when it stands the proof, with refusals when not."""
+    own = _own_units(host, Index(bare))
+    enable = _links(own, Index(bare.with_files(own)))
+    whole = bare.with_files({**own, **plan.drop_ins})
+    whole = msgspec.structs.replace(
+        whole, entries={**whole.entries, **{path: Link(to) for path, to in enable.items()}}
+    )
+    before = traps.Scene(host, Index(bare))
+    after = traps.Scene(host, Index(whole))
+    refusals = tuple(_objections(before, after, plan))
+    left = traps.find(host, after.index)
+    if refusals:
+        return Plan(packaging=plan.packaging, today=plan.today, left=left, refusals=refusals)
+    there = {path for path in enable if path in host.tree.entries}
+    return msgspec.structs.replace(
+        plan,
+        left=left,
+        changes=tuple(_changes(_ours(host.tree), plan.drop_ins)),
+        enable={path: to for path, to in enable.items() if path not in there},
+    )
+
+
+def _changes(now: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[Change]:
+    for path in sorted(now.keys() | wanted.keys()):
+        if now.get(path) != wanted.get(path):
+            yield Change(path=path, before=now.get(path), after=wanted.get(path))
+
+
+def _own_units(host: HostView, index: Index) -> dict[str, str]:
+    """Return our own units that are yet to be installed, at the place where packages put theirs."""
+    return {
+        f"{_PACKAGED}/{name}": text
+        for name, text in host.own_units.items()
+        if index.unit(name).load is Load.NOT_FOUND
+    }
+
+
+def _links(own: Mapping[str, str], index: Index) -> dict[str, str]:
+    """Return the links that enable our units, from their ``[Install]`` sections: path to target."""
+    names = {posixpath.basename(path) for path in own} | {
+        name for name in index.names() if name.startswith("tidegate-")
+    }
+    links: dict[str, str] = {}
+    for name in sorted(names):
+        unit = index.unit(name)
+        if unit.load is not Load.LOADED or unit.path is None:
+            continue
+        for key, suffix in (("WantedBy", "wants"), ("RequiredBy", "requires")):
+            for target, _ in unit.listed("Install", key):
+                links[f"{render.FOLDER}/{target}.{suffix}/{name}"] = unit.path
+    return links
+
+
+def _objections(before: traps.Scene, after: traps.Scene, plan: Plan) -> Iterator[Trouble]:
+    known = {cycle.units for cycle in before.circles()}
+    touched = {posixpath.basename(path.rpartition("/")[0])[:-2] for path in plan.drop_ins}
+    for cycle in after.circles():
+        if cycle.units not in known or touched & set(cycle.knot):
+            yield _circle(cycle)
+    for name in (INCUS_UNIT, INCUS_STARTUP, SATELLITE_UNIT, READY_UNIT, AGENT_UNIT):
+        unit = after.index.unit(name)
+        if unit.load is Load.BAD:
+            yield Trouble(
+                code="units.bad",
+                text=f"systemd would refuse {name}: {unit.complaint}",
+                hint=f"`systemd-analyze verify {name}`, and repair the file it names",
+            )
+    if plan.strategy is not Strategy.GUARD and READY_UNIT not in after.waits:
+        yield Trouble(
+            code="units.not-held",
+            text=f"{INCUS_UNIT} would not wait for {READY_UNIT}",
+            hint=f"look for drop-ins that come after ours: `systemctl cat {INCUS_UNIT}`",
+        )
+
+
+def _circle(cycle: cycles.Cycle) -> Trouble:
+    return Trouble(
+        code="units.cycle",
+        text=show.circle(cycle),
+        hint="take one of these orders away first: each is named with the file and line it stands in",
+    )
