@@ -136,3 +136,11 @@ def test_without_a_journal_standard_error_it_is(tmp_path: Path) -> None:
     logger.addHandler(journal.handler(tmp_path / "none", fallback=text))
     logger.warning("hello", extra={"TIDEGATE_EVENT": "x"})
     assert text.getvalue() == "WARNING: hello\n"
+
+
+def test_the_journal_reads_us_only_where_standard_error_is_its_own() -> None:
+    """By hand on a terminal the variable may be inherited, and a person looks."""
+    own = os.fstat(2)
+    assert journal.is_read({"JOURNAL_STREAM": f"{own.st_dev}:{own.st_ino}"})
+    for other in ({}, {"JOURNAL_STREAM": ""}, {"JOURNAL_STREAM": f"{own.st_dev}:{own.st_ino + 1}"}):
+        assert not journal.is_read(other)
