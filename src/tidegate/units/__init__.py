@@ -17,7 +17,9 @@ and writing them is the work of shells.
 ``host``        all that a plan is made from
 ``traps``       what is wrong with the units as they are
 ``dropins``     what each strategy writes
-``plan``        the choice, its reasons, its proof
+``choice``      which strategy fits, and why
+``codes``       the codes of what can be wrong
+``plan``        the drop-ins of the choice, and their proof
 ``render``      texts with their header, differences
 ==============  ==============================================================================================
 """

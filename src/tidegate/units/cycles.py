@@ -137,7 +137,7 @@ def shortest(knot: Sequence[str], edges: Mapping[str, Iterable[str]]) -> tuple[s
     return min((through(start, inside, edges) for start in sorted(knot)), key=len)
 
 
-def _circle(
+def through(
     start: str, inside: frozenset[str], edges: Mapping[str, Iterable[str]]
 ) -> tuple[str, ...]:
     """Return the shortest circle through ``start``, a node of the knot ``inside`` (breadth first)."""
