@@ -283,3 +283,15 @@ async def content(path: Path) -> dict[str, Any]:
 def no_run_dir() -> dict[str, str]:
     """Variables for a command that finds the agent's socket through the configuration file alone."""
     return {"TIDEGATE_AGENT_RUN_DIR": "", "TIDEGATE_AGENT_STATE_DIR": ""}
+
+
+async def _serve(directory: Path) -> None:
+    late = node(directory, until_moment(FaultKind.NODE_OFFLINE, 2.0))
+    async with late.running():
+        sys.stdout.write(f"{config_file(late)}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))
