@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tidegate.core.action import Outcome
 from tidegate.core.finding import Finding, Grade, Report
@@ -11,6 +11,10 @@ from tidegate.history.store import History, HistoryEvent
 
 MOST_WAITING = 10_000
 """Entries that may wait for the disk; with more, the newest are dropped and counted."""
+MOST_LOGGED = 3
+"""Subjects that get the same finding at once, up to so many, are logged one by one."""
+_NO_NEWS = frozenset({"source.new", "device.not-looked"})
+"""That something has not been looked at yet is true at every start, and worth nobody's while."""
 _log = logging.getLogger("tidegate")
 
 
@@ -78,29 +82,50 @@ class Recorder:
         self._put(outcome)
 
     def _changes(self, report: Report) -> Iterator[HistoryEvent]:
-        now = {(f.code, str(f.subject)): f for f in report.findings if f.grade is not Grade.OK}
-        for key, finding in now.items():
-            if key not in self._told:
-                yield self._event(
-                    report.at,
-                    "finding",
-                    finding,
-                    logging.INFO if finding.waiting else logging.WARNING,
-                )
-        for key, finding in self._told.items():
-            if key not in now:
-                yield self._event(report.at, "cleared", finding, logging.INFO)
+        now = {
+            (f.code, str(f.subject)): f
+            for f in report.findings
+            if f.grade is not Grade.OK and f.code not in _NO_NEWS
+        }
+        come = [finding for key, finding in now.items() if key not in self._told]
+        gone = [finding for key, finding in self._told.items() if key not in now]
         self._told = now
+        for kind, findings in (("finding", come), ("cleared", gone)):
+            self._log_changes(kind, findings)
+            for finding in findings:
+                yield HistoryEvent(
+                    at=report.at,
+                    kind=kind,
+                    code=finding.code,
+                    subject=str(finding.subject),
+                    text=_text(kind, finding),
+                )
 
-    def _event(self, at: float, kind: str, finding: Finding, level: int) -> HistoryEvent:
-        subject = str(finding.subject)
-        text = finding.observed if kind == "finding" else f"over: {finding.observed}"
-        extra = {"TIDEGATE_EVENT": kind, "TIDEGATE_CODE": finding.code, "TIDEGATE_SUBJECT": subject}
-        _log.log(level, "%s: %s", subject, text, extra=extra)
-        return HistoryEvent(at=at, kind=kind, code=finding.code, subject=subject, text=text)
+    def _log_changes(self, kind: str, findings: Sequence[Finding]) -> None:
+        """Log every change; what comes or goes with many subjects at once is one entry that counts them."""
+        groups: dict[str, list[Finding]] = {}
+        for finding in findings:
+            groups.setdefault(finding.code, []).append(finding)
+        for group in groups.values():
+            told = group[:1] if len(group) > MOST_LOGGED else group
+            more = f" and {len(group) - 1} more" if len(group) > MOST_LOGGED else ""
+            for finding in told:
+                waits = kind == "cleared" or finding.waiting
+                subject = str(finding.subject)
+                extra = {
+                    "TIDEGATE_EVENT": kind,
+                    "TIDEGATE_CODE": finding.code,
+                    "TIDEGATE_SUBJECT": subject,
+                }
+                level = logging.INFO if waits else logging.WARNING
+                _log.log(level, "%s%s: %s", subject, more, _text(kind, finding), extra=extra)
 
     def _put(self, entry: list[HistoryEvent] | Outcome) -> None:
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:
             self.dropped += 1
+
+
+def _text(kind: str, finding: Finding) -> str:
+    return finding.observed if kind == "finding" else f"over: {finding.observed}"
