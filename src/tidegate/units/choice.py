@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
+from tidegate.config.policy import FailPolicy
 from tidegate.core.trouble import Trouble
 from tidegate.units import deadlock
 from tidegate.units.deadlock import Hold, Place
-from tidegate.units.host import LONGEST, HostView, Options, Policy, Strategy
+from tidegate.units.host import LONGEST, HostView, Options, Strategy
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +119,7 @@ def _held_by_itself(host: HostView, options: Options, strategy: str) -> Choice |
     loop = _loop(host, options)
     if loop is not None:
         return _looped(strategy, loop)
-    if options.policy is Policy.OPEN:
+    if options.policy is FailPolicy.OPEN:
         return None
     for anyhow in deadlock.loops(host.controller, Hold.NOTHING):
         return _refused(
@@ -134,7 +135,7 @@ def _held_by_itself(host: HostView, options: Options, strategy: str) -> Choice |
 
 
 def _loop(host: HostView, options: Options) -> deadlock.Loop | None:
-    limit = math.inf if options.policy is Policy.CLOSED else options.timeout
+    limit = math.inf if options.policy is FailPolicy.CLOSED else options.timeout
     return deadlock.held_by_itself(host.controller, Hold.GATE, limit=limit)
 
 

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from tidegate.config.policy import GatePolicy
+from tidegate.config.policy import FailPolicy, GatePolicy
 from tidegate.units import parse, render
 from tidegate.units.host import (
     GUARD_SOCKET,
@@ -12,7 +12,6 @@ from tidegate.units.host import (
     READY_UNIT,
     HostView,
     Options,
-    Policy,
     Strategy,
 )
 from tidegate.units.packaging import INCUS_STARTUP, INCUS_UNIT, SATELLITE_UNIT, Packaging
@@ -149,7 +148,7 @@ def _startup(index: Index, options: Options) -> str:
     """The wait in front of Incus counts against this unit's start, and without it nothing stops instances cleanly (U14, U15)."""
     written = parse.seconds(index.unit(INCUS_STARTUP).value("Service", "TimeoutStartSec", "600s"))
     stock = _STARTUP_STOCK if written is None else written or float("inf")
-    limit = float("inf") if options.policy is Policy.CLOSED else stock + options.timeout
+    limit = float("inf") if options.policy is FailPolicy.CLOSED else stock + options.timeout
     why = (
         "This unit waits while Incus is held. Were it killed meanwhile, the next shutdown would not stop instances cleanly:"
         "\nwhat the gate may take is added to its own time."

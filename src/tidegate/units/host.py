@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.config.policy import FailPolicy
 from tidegate.units import deadlock
 from tidegate.units.tree import Tree
 
@@ -30,20 +31,11 @@ class Strategy(enum.StrEnum):
     """As the gate, and the satellite tells systemd itself when its first run is over: the circulating recipe made safe."""
 
 
-class Policy(enum.StrEnum):
-    """What happens at the end of the limit."""
-
-    OPEN = "fail-open"
-    """Incus is let go."""
-    CLOSED = "fail-closed"
-    """The hold goes on for as long as it takes; a beginning shutdown ends it."""
-
-
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. ``strategy`` None: choose. ``timeout``: seconds the gate holds Incus at most."""
 
     strategy: Strategy | None = None
-    policy: Policy = Policy.OPEN
+    policy: FailPolicy = FailPolicy.OPEN
     timeout: float = DEFAULT_LIMIT
 
 

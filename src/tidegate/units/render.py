@@ -3,7 +3,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 FOLDER: Final = "/etc/systemd/system"
@@ -60,6 +60,6 @@ def difference(place: str, before: str | None, after: str | None) -> str:
     return "".join(_with_end(lines))
 
 
-def _with_end(lines: Iterable[str]) -> Iterable[str]:
+def _with_end(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

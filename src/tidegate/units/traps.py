@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from tidegate.config.policy import FailPolicy
 from tidegate.core import ids
 from tidegate.core.finding import Finding, Grade
 from tidegate.units import codes, cycles, deadlock, graph, names, parse, show
 from tidegate.units.deadlock import Hold
 from tidegate.units.dropins import STOP_AFTER
 from tidegate.units.graph import Graph, Transaction
-from tidegate.units.host import GUARD_SOCKET, GUARD_UNIT, READY_UNIT, HostView
+from tidegate.units.host import DEFAULT_LIMIT, GUARD_SOCKET, GUARD_UNIT, READY_UNIT, HostView
 from tidegate.units.implied import Kind
 from tidegate.units.packaging import (
     DRIVER_WANTS,
@@ -101,6 +102,14 @@ def start_limit(unit: Unit) -> float:
         return math.inf if once else _DEFAULT_LIMIT
     # Zero switches it off, as does what cannot be read (systemd then keeps its default; the longer one is the careful guess).
     return parse.seconds(setting.value) or math.inf
+
+
+def gate_limit(unit: Unit) -> float:
+    """Return the seconds for which the gate holds Incus at most, as its unit tells it; infinite when fail-closed."""
+    told = dict(word.partition("=")[::2] for word, _ in unit.listed("Service", "Environment"))
+    if told.get("TIDEGATE_GATE_POLICY") == FailPolicy.CLOSED:
+        return math.inf
+    return parse.seconds(told.get("TIDEGATE_GATE_LIMIT", "")) or DEFAULT_LIMIT
 
 
 def _circles(scene: Scene) -> Iterator[Finding]:
@@ -208,6 +217,8 @@ def _hold(unit: Unit) -> float:
     """Return the seconds by which a service may hold what comes after it, 0 for those that do not wait for anything."""
     if unit.kind != "service" or unit.load is not Load.LOADED or unit.name in _STOCK_HOLDS:
         return 0.0
+    if unit.name == READY_UNIT:
+        return gate_limit(unit)
     waits = unit.value("Service", "Type") in {"oneshot", "notify", "notify-reload"}
     return start_limit(unit) if waits else 0.0
 
@@ -247,7 +258,7 @@ def _needs(scene: Scene) -> Iterator[Finding]:
         yield codes.finding("units.controller-unknown", ids.CONTROLLER, text)
     hold, limit = Hold.NOTHING, math.inf
     if READY_UNIT in scene.waits:
-        hold, limit = Hold.GATE, start_limit(scene.index.unit(READY_UNIT))
+        hold, limit = Hold.GATE, gate_limit(scene.index.unit(READY_UNIT))
     elif SATELLITE_UNIT in scene.waits and scene.satellite.value("Service", "Type") == "notify":
         hold, limit = Hold.SATELLITE, start_limit(scene.satellite)
     for loop in deadlock.loops(controller, hold, limit=limit):
