@@ -236,5 +236,13 @@ def _count(done: int, total: int) -> str:
 
 
 def _named(causes: tuple[Waiting, ...]) -> str:
-    named = "; ".join(f"{cause.subject}: {cause.summary}" for cause in causes[:_NAMED])
-    return f"{named}; and {len(causes) - _NAMED} more" if len(causes) > _NAMED else named
+    groups: dict[str, list[Waiting]] = {}
+    for cause in causes:
+        groups.setdefault(cause.summary, []).append(cause)
+    shown = list(groups.items())[:_NAMED]
+    parts = [
+        f"{group[0].subject}{f' and {len(group) - 1} more' if len(group) > 1 else ''}: {summary}"
+        for summary, group in shown
+    ]
+    left = len(causes) - sum(len(group) for _, group in shown)
+    return "; ".join(parts) + (f"; and {left} more" if left else "")

@@ -73,7 +73,7 @@ def _layer(report: Report, kind: SubjectKind) -> tuple[str, Grade, str] | None:
         return None
     worst = max(states, key=lambda state: state.grade.badness)
     if kind.is_single:
-        return str(kind), worst.grade, worst.summary
+        return str(kind), worst.grade, _brief(worst.summary)
     ready = sum(state.ready for state in states)
     verb = "run" if kind is SubjectKind.INSTANCE else "ready"
     summary = f"{ready} of {len(states)} {verb}"
@@ -84,7 +84,12 @@ def _layer(report: Report, kind: SubjectKind) -> tuple[str, Grade, str] | None:
 
 
 def _short(state: SubjectState) -> str:
-    return f"{state.subject.name} {state.summary}" if state.summary else state.subject.name
+    return f"{state.subject.name} {_brief(state.summary)}" if state.summary else state.subject.name
+
+
+def _brief(summary: str) -> str:
+    """Return "waits for X" without what X waits for: that stands in X's own line above."""
+    return summary.partition(": ")[0] if summary.startswith("waits for ") else summary
 
 
 def _findings(report: Report, terminal: Terminal) -> Iterator[str]:

@@ -161,5 +161,5 @@ def test_one_subject() -> None:
 def test_many_causes_are_counted() -> None:
     subjects = tuple(Subject.parse(f"volume/none{number}/0") for number in range(7))
     made = verdict(*subjects)
-    assert made.sentence.endswith("; and 4 more")
+    assert made.sentence.endswith(": volume/none0/0 and 6 more: not known on n1")
     assert len(made.waiting_for) == 7
