@@ -55,21 +55,25 @@ _RESTART_AFTER: Final = 5.0
 
 
 def drop_ins(
-    host: HostView, index: Index, found: Packaging, chosen: Strategy, options: Options
+    host: HostView,
+    index: Index,
+    found: Packaging,
+    chosen: Strategy,
+    options: Options,
+    *,
+    pull: bool,
 ) -> dict[str, str]:
-    """Return path and text of every drop-in that ``chosen`` needs on this host. ``index``: its units without ours."""
+    """Return path and text of every drop-in that ``chosen`` needs on this host.
+
+    ``index``: its units without ours. ``pull``: the boot itself must start Incus (facts/incus.md U4, U5).
+    """
     written = dict(_satellite(host, chosen))
     if chosen is Strategy.GUARD:
         written.update(_guard())
     else:
-        written.update(_gate(host, index, found, options))
+        written.update(_gate(index, found, options, pull=pull))
     written.update(_stop(index, chosen))
     return written
-
-
-def pulls_incus(host: HostView) -> bool:
-    """Return whether a boot must start ``incus.service`` itself: unless it listens, it may not be started after a power loss (U4)."""
-    return host.incus.listens is not True
 
 
 def told_by_itself(index: Index) -> bool:
@@ -112,7 +116,7 @@ def _satellite(host: HostView, chosen: Strategy) -> Iterator[tuple[str, str]]:
 
 
 def _gate(
-    host: HostView, index: Index, found: Packaging, options: Options
+    index: Index, found: Packaging, options: Options, *, pull: bool
 ) -> Iterator[tuple[str, str]]:
     why = (
         "Incus starts when the storage of its instances is proven ready, or when the gate's limit is over."
@@ -121,15 +125,15 @@ def _gate(
     )
     lines = [f"After={READY_UNIT}", f"Wants={READY_UNIT}"]
     yield render.path(INCUS_UNIT, "gate"), render.drop_in(why, {"Unit": lines})
-    yield render.path(READY_UNIT, "limit"), _limit(host, options)
+    yield render.path(READY_UNIT, "limit"), _limit(options, pull=pull)
     if found.has_startup:
         yield render.path(INCUS_STARTUP, "startup"), _startup(index, options)
 
 
-def _limit(host: HostView, options: Options) -> str:
+def _limit(options: Options, *, pull: bool) -> str:
     """The gate's own limit. Its start time-out stays as packaged: the gate extends it while it lives, and one that hangs is ended."""
     unit = []
-    if pulls_incus(host):
+    if pull:
         unit = [
             "# After a power loss nothing else may start Incus: its own check reads a dump of the last clean stop.",
             f"Wants={INCUS_UNIT}",

@@ -80,7 +80,8 @@ def make(host: HostView, options: Options) -> Plan:
     missing = _missing(host, index, chosen.strategy)
     if missing:
         return Plan(packaging=found, today=today, refusals=missing)
-    wanted = dropins.drop_ins(host, index, found, chosen.strategy, options)
+    pull = traps.nothing_pulls(traps.Scene(host, index))
+    wanted = dropins.drop_ins(host, index, found, chosen.strategy, options, pull=pull)
     reasons = list(chosen.reasons)
     if chosen.strategy is Strategy.GUARD and not _has(host, index, GUARD_SOCKET):
         wanted.pop(render.path(INCUS_UNIT, "guard"))
@@ -93,7 +94,7 @@ def make(host: HostView, options: Options) -> Plan:
         Plan(
             packaging=found,
             strategy=chosen.strategy,
-            reasons=(*reasons, *_remarks(host, wanted)),
+            reasons=(*reasons, *_remarks(host, wanted, pull=pull)),
             drop_ins=dict(sorted(wanted.items())),
             today=today,
         ),
@@ -139,7 +140,7 @@ def _missing(host: HostView, index: Index, strategy: Strategy) -> tuple[Trouble,
     )
 
 
-def _remarks(host: HostView, wanted: Mapping[str, str]) -> Iterator[str]:
+def _remarks(host: HostView, wanted: Mapping[str, str], *, pull: bool) -> Iterator[str]:
     pools = [pool.name for pool in host.storage_pools or () if pool.is_of_files and pool.directory]
     if pools:
         yield (
@@ -148,8 +149,13 @@ def _remarks(host: HostView, wanted: Mapping[str, str]) -> Iterator[str]:
         )
     if host.storage_pools is None:
         yield "LINSTOR's storage pools are not known: no mount below a file-based pool is required"
-    if render.path(READY_UNIT, "limit") in wanted and dropins.pulls_incus(host):
-        yield "Incus is started at every boot: its own check misses instances after a power loss"
+    if render.path(READY_UNIT, "limit") in wanted and pull:
+        yield (
+            "the boot itself starts Incus: its own check misses instances after a power loss; "
+            "multi-user.target is reached when its first pass is over"
+        )
+    elif pull:
+        yield "after a power loss the agent starts Incus: its own check misses instances then"
 
 
 def _proven(host: HostView, bare: Tree, plan: Plan) -> Plan:

@@ -77,6 +77,12 @@ class Scene:
         return self.boot is None or self.graph.name(name) in self.boot.jobs
 
 
+def nothing_pulls(scene: Scene) -> bool:
+    """Return whether after a power loss nothing may start Incus: neither a unit of the boot, nor its own check (U2 to U5)."""
+    pulled = scene.boot is not None and INCUS_UNIT in scene.boot.jobs
+    return not pulled and scene.host.incus.listens is not True
+
+
 def find(host: HostView, index: Index) -> tuple[Finding, ...]:
     """Return what is wrong with the units in ``index``, worst first; nothing is said of drop-ins that are not in it."""
     scene = Scene(host, index)
@@ -201,7 +207,7 @@ def _incus(scene: Scene) -> Iterator[Finding]:
             shown = "without a limit" if math.isinf(limit) else f"for up to {limit:.0f} s"
             text = f"{name} may hold {INCUS_UNIT} {shown}; {INCUS_STARTUP} may take {allowed:.0f} s"
             yield codes.finding("units.startup-too-short", ids.INCUS, text)
-    if scene.host.incus.listens is not True and not pulled:
+    if nothing_pulls(scene):
         text = (
             "core.https_address is not set"
             if scene.host.incus.listens is False
