@@ -6,6 +6,7 @@ state until incusd's own start is over (C3, R6).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -315,8 +316,9 @@ class IncusApi:
         if seconds >= 0:
             self._model.clock.after(seconds, over.set)
         await self._until(first_of(operation.done, over))
-        await response.write(incus_envelope.sync_body(operation.body))
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # whoever waited has gone
+            await response.write(incus_envelope.sync_body(operation.body))
+            await response.write_eof()
         return response
 
     async def _change_warning(self, request: web.Request) -> web.StreamResponse:
