@@ -295,6 +295,14 @@ async def test_quiet_tells_the_end_only(tmp_path: Path) -> None:
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["/proc/none", "/tmp/" + "x" * 120])
+async def test_an_agent_that_can_have_no_socket_says_so(tmp_path: Path, name: str) -> None:
+    done = await tidegate("agent", "--run-dir", name, folder=tmp_path)
+    assert done.code == USAGE
+    assert f"commands could not ask at {name}/agent.sock" in last_line(done.err)
+    assert "Traceback" not in done.err
+
+
 # --- with a node ---------------------------------------------------------------------------------
 
 

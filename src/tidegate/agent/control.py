@@ -25,7 +25,11 @@ class Answerer(Protocol):
         """Yield the answers to ``request``; the last one carries ``exit``."""
 
 
-class SocketTaken(Exception):  # noqa: N818  a state of the host, told as such
+class SocketUnusable(Exception):  # noqa: N818  a state of the host, told as such
+    """No socket can be had at this path."""
+
+
+class SocketTaken(SocketUnusable):
     """Another agent serves at this path."""
 
 
@@ -45,21 +49,30 @@ class ControlSocket:
 
         Raises:
             SocketTaken: An agent answers there already.
+            SocketUnusable: The directory cannot be made or written, the path is too long, ….
         """
-        self._make_way()
-        old_mask = os.umask(0o117)
         try:
-            server = await asyncio.start_unix_server(
-                self._serve_client, path=str(self._path), limit=LONGEST_REQUEST
-            )
-        finally:
-            os.umask(old_mask)
+            self._make_way()
+            server = await self._listen()
+        except OSError as error:
+            raise SocketUnusable(
+                f"commands could not ask at {self._path}: {error.strerror or error}; choose another agent.run_dir"
+            ) from error
         async with server:
             ready.set()
             try:
                 await server.serve_forever()
             finally:
                 self._path.unlink(missing_ok=True)
+
+    async def _listen(self) -> asyncio.Server:
+        old_mask = os.umask(0o117)
+        try:
+            return await asyncio.start_unix_server(
+                self._serve_client, path=str(self._path), limit=LONGEST_REQUEST
+            )
+        finally:
+            os.umask(old_mask)
 
     def _make_way(self) -> None:
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -70,8 +83,6 @@ class ControlSocket:
             except (FileNotFoundError, ConnectionRefusedError):
                 self._path.unlink(missing_ok=True)  # left behind by an agent that died
                 return
-            except OSError as error:
-                raise SocketTaken(f"{self._path} is there and cannot be used: {error}") from error
         raise SocketTaken(f"another agent serves at {self._path}; two at once would act twice")
 
     async def _serve_client(

@@ -5,12 +5,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tidegate.agent import wiring
-from tidegate.agent.control import ControlSocket, SocketTaken
+from tidegate.agent.control import ControlSocket, SocketTaken, SocketUnusable
 from tidegate.agent.loop import Loop
 from tidegate.agent.views import Views
 from tidegate.clients.systemd import notify
@@ -35,11 +35,20 @@ def run(config: Config, *, act: bool = True, ready: Callable[[Path], None] | Non
     code = 0
     try:
         asyncio.run(_run(config, act=act, ready=ready))
-    except* SocketTaken as taken:
-        for error in taken.exceptions:
-            _log.error("%s", error, extra={"TIDEGATE_CODE": "agent.second"})
+    except* SocketUnusable as unusable:
+        for error in set(_leaves(unusable)):
+            name = "agent.second" if isinstance(error, SocketTaken) else "agent.no-socket"
+            _log.error("%s", error, extra={"TIDEGATE_CODE": name})
         code = EXIT_USAGE  # a return is not allowed in here
     return code
+
+
+def _leaves(group: BaseExceptionGroup[SocketUnusable]) -> Iterator[SocketUnusable]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def _run(config: Config, *, act: bool, ready: Callable[[Path], None] | None) -> None:

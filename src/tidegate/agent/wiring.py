@@ -258,6 +258,8 @@ def _drbd(config: Config) -> DrbdClient | None:
 
 
 def _recorder(config: Config, snapshot: Snapshot) -> Recorder:
+    with contextlib.suppress(OSError):  # told below, by whoever cannot write there
+        Path(config.agent.state_dir).mkdir(mode=0o755, parents=True, exist_ok=True)
     history, troubles = open_history(Path(config.agent.state_dir) / "history.db", snapshot.boot_id)
     for trouble in troubles:
         _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})

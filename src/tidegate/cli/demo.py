@@ -25,6 +25,9 @@ _EXAMPLES = """\
 """
 _FRAME = 0.1
 _AGENT_WITHIN = 10.0
+EXIT_USAGE = 2
+_LONGEST = 60
+"""Characters: a unix socket's whole path may have 107."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,6 +55,12 @@ def run(argv: Sequence[str]) -> int:
             directory = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-"))
             )
+        if len(str(directory.resolve())) > _LONGEST:
+            sys.stderr.write(
+                f"tidegate demo: the path of {directory} is longer than {_LONGEST} characters, too long for the sockets in it; "
+                "give a shorter one with --keep\n"
+            )
+            return EXIT_USAGE
         return asyncio.run(_race(chosen, directory))
 
 
