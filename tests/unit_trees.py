@@ -7,8 +7,9 @@ import msgspec
 
 from tidegate.clients import unitfiles
 from tidegate.units.deadlock import Controller, Place
+from tidegate.units.graph import Graph
 from tidegate.units.host import HostView
-from tidegate.units.tree import File, Link, Tree
+from tidegate.units.tree import File, Index, Link, Tree
 
 DATA: Final = Path(__file__).parent / "data" / "units"
 PACKAGINGS: Final = ("debian", "ubuntu-ppa", "zabbly", "source")
@@ -25,6 +26,15 @@ def host_tree(packaging: str, files: dict[str, str] | None = None) -> Tree:
         for path, text in (files or {}).items()
     }
     return Tree(entries={**base.entries, **own.entries, **added})
+
+
+def graph_of(units: dict[str, str], *roots: str) -> Graph:
+    """The graph of a small set of units, as ``tests.contract.units.unit_sets`` has them."""
+    entries = {
+        f"{ETC}/{name}": Link(text.removeprefix("-> ")) if text.startswith("-> ") else File(text)
+        for name, text in units.items()
+    }
+    return Graph(Index(Tree(entries=entries)), roots or ("boot.target",))
 
 
 def own_units() -> dict[str, str]:

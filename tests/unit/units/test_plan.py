@@ -1,0 +1,221 @@
+"""Plans: the choice and its reasons, what is written, the proof, and that a second one changes nothing."""
+
+import msgspec
+import pytest
+from tests import unit_trees
+
+from tidegate.config.policy import FailPolicy
+from tidegate.units import plan, render
+from tidegate.units.deadlock import BroughtUpBy, Controller, Place
+from tidegate.units.graph import Graph
+from tidegate.units.host import HostView, IncusView, Options, StoragePool, Strategy
+from tidegate.units.plan import Plan
+from tidegate.units.tree import Index, Link
+
+GATE = render.path("incus.service", "gate")
+STOP = render.path("incus.service", "stop")
+SATELLITE = render.path("linstor-satellite.service", "satellite")
+STARTUP = render.path("incus-startup.service", "startup")
+LIMIT = render.path("tidegate-ready.service", "limit")
+IN_CTL = Controller(place=Place.INSTANCE_HERE, instance="default/ctl")
+
+
+def made(host: HostView | None = None, **options: object) -> Plan:
+    return plan.make(host or unit_trees.host(), msgspec.convert(options, Options))
+
+
+def applied(host: HostView, found: Plan) -> HostView:
+    """The host after the plan was carried out."""
+    files = {f"/usr/lib/systemd/system/{name}": text for name, text in host.own_units.items()}
+    tree = host.tree.with_files({**files, **found.drop_ins})
+    links = {path: Link(to) for path, to in found.enable.items()}
+    return msgspec.structs.replace(
+        host, tree=msgspec.structs.replace(tree, entries={**tree.entries, **links})
+    )
+
+
+def codes(found: Plan) -> list[str]:
+    return [trouble.code for trouble in found.refusals]
+
+
+@pytest.mark.parametrize("packaging", unit_trees.PACKAGINGS)
+def test_every_packaging_gets_the_gate_on_incus_itself(packaging: str) -> None:
+    host = unit_trees.host(packaging)
+    found = made(host)
+    assert found.strategy is Strategy.GATE
+    assert "After=tidegate-ready.service\nWants=tidegate-ready.service\n" in found.drop_ins[GATE]
+    assert not any(
+        "Requires=" in line
+        for line in found.drop_ins[GATE].splitlines()
+        if not line.startswith("#")
+    )
+    whole = Graph(Index(applied(host, found).tree), ("incus.service",))
+    assert whole.is_before("tidegate-ready.service", "incus.service")
+    assert whole.is_before("linstor-satellite.service", "incus.service")
+    assert not found.left or packaging == "zabbly"
+
+
+@pytest.mark.parametrize("packaging", unit_trees.PACKAGINGS)
+@pytest.mark.parametrize("strategy", Strategy)
+def test_a_second_plan_changes_nothing_and_removal_takes_all_away(
+    packaging: str, strategy: Strategy
+) -> None:
+    host = unit_trees.host(packaging)
+    first = made(host, strategy=strategy)
+    after = applied(host, first)
+    again = made(after, strategy=strategy)
+    assert again.changes == ()
+    assert again.enable == {}
+    assert again.today == first.today
+    assert {change.path for change in plan.removal(after.tree)} == set(first.drop_ins)
+    assert (
+        plan.without_ours(after.tree).entries.keys()
+        == after.tree.entries.keys() - first.drop_ins.keys()
+    )
+
+
+def test_another_strategy_takes_the_drop_ins_of_the_first_away() -> None:
+    host = unit_trees.host()
+    after = applied(host, made(host))
+    found = made(after, strategy="guard")
+    gone = {change.path for change in found.changes if change.after is None}
+    assert {GATE, STARTUP, LIMIT} <= gone
+
+
+def test_a_change_is_shown_as_a_difference() -> None:
+    host = unit_trees.host()
+    after = applied(host, made(host))
+    (change,) = [one for one in made(after, timeout=120).changes if one.path == LIMIT]
+    assert (
+        "-Environment=TIDEGATE_GATE_LIMIT=300\n+Environment=TIDEGATE_GATE_LIMIT=120\n"
+        in change.difference
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "startup", "cap"),
+    [
+        ({}, "900s", "540"),
+        ({"timeout": 900.0}, "1500s", "900"),
+        ({"policy": "fail-closed"}, "infinity", "540"),
+    ],
+)
+def test_what_the_gate_may_take_is_added_to_the_startup_unit(
+    options: dict[str, object], startup: str, cap: str
+) -> None:
+    found = made(None, **options)
+    assert f"TimeoutStartSec={startup}\n" in found.drop_ins[STARTUP]
+    assert f"TIDEGATE_GATE_CAP={cap}\n" in found.drop_ins[LIMIT]
+
+
+def test_the_boot_starts_incus_where_nothing_else_surely_does() -> None:
+    assert "Wants=incus.service" in made().drop_ins[LIMIT]
+    listens = unit_trees.host(incus=IncusView(listens=True))
+    assert "Wants=incus.service" not in made(listens).drop_ins[LIMIT]
+    assert "Wants=incus.service" not in made(unit_trees.host("source")).drop_ins[LIMIT]
+
+
+def test_the_satellite_comes_back_from_every_death_and_after_its_mounts() -> None:
+    pool = StoragePool(name="files", provider="FILE_THIN", directory="/srv/my pools")
+    found = made(unit_trees.host(storage_pools=(pool,)))
+    text = found.drop_ins[SATELLITE]
+    assert "Restart=always\n" in text
+    assert "StartLimitIntervalSec=0\n" in text
+    assert 'RequiresMountsFor="/srv/my pools"\n' in text
+    assert any("one that fails holds it" in reason for reason in found.reasons)
+    assert "Type=notify" not in text
+
+
+def test_the_controller_in_an_instance_gets_the_guard_and_hears_why() -> None:
+    found = made(unit_trees.host(controller=IN_CTL))
+    assert found.strategy is Strategy.GUARD
+    assert any("default/ctl" in reason for reason in found.reasons)
+    assert GATE not in found.drop_ins
+    for strategy in ("gate", "order"):
+        refused = made(unit_trees.host(controller=IN_CTL), strategy=strategy)
+        assert codes(refused) == ["units.deadlock"]
+        assert "Incus waits for the gate" in refused.refusals[0].text
+        assert "guard" in refused.refusals[0].hint
+        assert refused.changes == ()
+
+
+def test_images_on_linstor_get_the_gate_and_never_the_guard() -> None:
+    incus = IncusView(volumes_on_linstor=("storage.images_volume",))
+    assert made(unit_trees.host(incus=incus)).strategy is Strategy.GATE
+    assert codes(made(unit_trees.host(incus=incus), strategy="guard")) == ["units.guard-is-fatal"]
+    nothing = made(unit_trees.host(incus=incus, controller=IN_CTL))
+    assert codes(nothing) == ["units.deadlock", "units.guard-is-fatal"]
+
+
+def test_order_is_only_asked_for_and_waits_through_the_same_bounded_unit() -> None:
+    found = made(strategy="order")
+    assert "Type=notify\nTimeoutStartSec=infinity\n" in found.drop_ins[SATELLITE]
+    assert "After=tidegate-ready.service" in found.drop_ins[GATE]
+    assert "linstor-satellite.service" not in found.drop_ins[STOP].split("[Unit]")[1]
+    assert not any(finding.code == "units.waits-for-ever" for finding in found.left)
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [
+        Controller(),
+        Controller(place=Place.THIS_HOST, database_on_drbd=True, brought_up_by=BroughtUpBy.SYSTEM),
+    ],
+)
+def test_order_is_refused_where_it_cannot_be_proven(controller: Controller) -> None:
+    assert codes(made(unit_trees.host(controller=controller), strategy="order")) == [
+        "units.order-unproven"
+    ]
+
+
+def test_fail_closed_is_refused_where_it_may_never_end() -> None:
+    unknown = unit_trees.host(controller=Controller())
+    assert codes(made(unknown, policy=FailPolicy.CLOSED)) == ["units.closed-unproven"]
+    assert made(unknown).strategy is Strategy.GATE
+    on_drbd = Controller(place=Place.THIS_HOST, database_on_drbd=True)
+    assert codes(made(unit_trees.host(controller=on_drbd), policy=FailPolicy.CLOSED)) == [
+        "units.closed-for-ever"
+    ]
+
+
+def test_the_recipe_that_is_there_does_not_make_incus_wait_for_ever_through_us() -> None:
+    override = f"{unit_trees.ETC}/linstor-satellite.service.d/override.conf"
+    text = "[Unit]\nBefore=incus-lxcfs.service\n[Service]\nType=notify\nTimeoutStartSec=infinity\n"
+    found = made(unit_trees.host(files={override: text}))
+    assert "linstor-satellite.service" not in found.drop_ins[STOP].split("[Unit]")[1]
+    assert not any(finding.code == "units.waits-for-ever" for finding in found.left)
+
+
+def test_an_order_of_somebody_else_that_closes_a_circle_is_refused_and_shown() -> None:
+    path = f"{unit_trees.ETC}/linstor-satellite.service.d/x.conf"
+    found = made(unit_trees.host(files={path: "[Unit]\nAfter=incus-startup.service\n"}))
+    assert "units.cycle" in codes(found)
+    assert f"{path}:2" in found.refusals[0].text
+    assert found.changes == ()
+    assert found.strategy is None
+
+
+def test_units_that_are_not_installed_are_named() -> None:
+    found = made(unit_trees.host(own_units={}))
+    assert codes(found) == ["units.not-installed"] * 2
+
+
+def test_an_unknown_packaging_is_refused_and_nothing_proposed() -> None:
+    found = made(unit_trees.host("unknown"))
+    assert codes(found) == ["units.unknown-packaging"]
+    assert found.drop_ins == {}
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, 1e9])
+def test_limits_that_are_none_are_refused(timeout: float) -> None:
+    assert codes(made(timeout=timeout)) == ["units.bad-timeout"]
+
+
+def test_what_is_cured_and_what_is_left() -> None:
+    found = made(unit_trees.host("zabbly"))
+    assert [finding.code for finding in found.left] == ["units.stop-too-short"]
+    assert {finding.code for finding in found.cured} == {
+        "units.satellite-not-restarted",
+        "units.incus-not-pulled",
+        "units.stop-order-missing",
+    }
