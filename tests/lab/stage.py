@@ -140,12 +140,16 @@ def main(path: str) -> int:
         return 1
     zero = time.clock_gettime(time.CLOCK_MONOTONIC)
     Path("/proc/self/timens_offsets").write_text(kernel.clock_offsets())
+    reading, writing = os.pipe()  # closed by the exec
     pid = os.fork()
     if pid == 0:
         try:
             _become_pid1(spec)
         finally:
             os._exit(127)
+    os.close(writing)
+    os.read(reading, 1)
+    # Not before: until then /proc/PID/root is the host's root, and what is made in its /dev would be made in the host's.
     _say(f"booted {pid} {zero:.6f}")
     _, status = os.waitpid(pid, 0)
     _say(f"ended {os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}")

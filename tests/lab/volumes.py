@@ -73,6 +73,8 @@ class DeviceFiles:
     """The DRBD device files of one machine that is up; ``dev`` is its ``/dev`` as the host reaches it."""
 
     def __init__(self, dev: Path) -> None:
+        if dev.stat().st_dev == Path("/dev").stat().st_dev:
+            raise host.LabError(f"{dev} is this host's own /dev: the machine has no root yet")
         self._dev = dev
 
     def appear(self, resource: str, number: int, minor: int, device: int) -> None:
