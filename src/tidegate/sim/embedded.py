@@ -98,7 +98,6 @@ class EmbeddedNode:
         self.incus = IncusModel(self.world.clock, spec, fronts, timings=timings, seed=scenario.seed)
         self._pacer = Pacer(self.world.clock)
         self.linstor_face = LinstorFace(self.world, pacer=self._pacer)
-        self._boot_id = f"{spec.name}-{scenario.name}-{scenario.seed}"
         self._written: dict[Path, bytes] = {}
         self._drbd_lines: drbd_text.Lines = {}
 
@@ -181,7 +180,8 @@ class EmbeddedNode:
         for name in ("events2.txt", "events2.stream"):
             files.write(self.directory / "bin" / name, b"exists -\n")
         files.write(self.root / "proc/stat", f"btime {int(self.world.epoch)}\n".encode())
-        name = f"{self.world.scenario.name}-{self.world.scenario.seed}\n"
+        # Another one at every boot, also in a directory that was used before: what an agent remembers ends with its boot.
+        name = f"{self.world.scenario.name}-{self.world.scenario.seed}-{self.world.epoch:.3f}\n"
         files.write(self.root / "proc/sys/kernel/random/boot_id", name.encode())
         files.write(
             self.root / "usr/share/linstor-server/bin/Satellite", b"#!/bin/sh\n", mode=0o755
