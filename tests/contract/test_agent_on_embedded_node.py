@@ -2,6 +2,7 @@
 """The real agent, as a process, against a simulated node over real sockets: everything comes back, nothing twice, nothing unwanted."""
 
 import asyncio
+import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -222,3 +223,81 @@ async def test_asked_to_end_it_ends_at_once(
         assert asyncio.get_running_loop().time() - began < 3.0
         assert not running.socket.exists()
     assert "Traceback" not in running.log
+
+
+async def test_observing_it_acts_on_nothing(tmp_path: Path) -> None:
+    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, 1.0))
+    async with node.running(), agent(node, "--observe") as running:
+        await until(node, node.storage_ready)
+        status = await running.until(lambda s: nodes.subject(s, "satellite").get("ready", False))
+        status = await running.until(lambda s: s["at"] > status["at"] + 1.5)
+        assert nodes.running(node) == {"d1"}
+    assert node.incus.world.validations == []
+    assert status["sentence"] == "observes only: acts on nothing"
+    assert nodes.subject(status, "instance/default/c1")["grade"] == "failing"
+
+
+async def test_a_guest_that_powers_off_stays_off(tmp_path: Path) -> None:
+    node = nodes.node(tmp_path)
+    async with node.running(), agent(node) as running:
+        await running.until(lambda status: status["grade"] == "ok")
+        node.now()
+        node.incus.guest_poweroff(instance_id("c2"))
+        status = await running.until(
+            lambda s: not nodes.subject(s, "instance/default/c2").get("ready")
+        )
+        await running.until(lambda s: s["at"] > status["at"] + 1.5)
+        assert nodes.running(node) == ALL - {"c2"}
+    assert Counter(nodes.starts(node)) == Counter(ALL)
+
+
+@pytest.mark.parametrize("moment", ["unavailable", "starting"])
+async def test_incusd_that_crashes_in_the_middle_loses_nothing(tmp_path: Path, moment: str) -> None:
+    node = nodes.node(
+        tmp_path, until_moment(FaultKind.NODE_OFFLINE, 1.5), timings=nodes.quick(instance_start=0.5)
+    )
+    reached = {
+        # Not sooner: systemd would wait ten minutes for a daemon that dies while it starts (facts/incus.md U42).
+        "unavailable": lambda: node.incus.units.service.active == "active",
+        "starting": lambda: nodes.is_starting(node),
+    }
+    async with node.running(), agent(node) as running:
+        await until(node, reached[moment])
+        node.incus.crash_daemon()
+        ended = await until(node, lambda: nodes.running(node) == ALL)
+        await running.until(lambda status: status["grade"] == "ok")
+    assert ended < 30
+    assert Counter(nodes.starts(node)) == Counter(ALL)
+    assert "Traceback" not in running.log
+
+
+async def test_damaged_files_are_said_and_hold_nothing_up(tmp_path: Path) -> None:
+    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, 1.0))
+    for name in ("state/wanted.json", "state/history.db", "run/recovery.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{ this is not what it should be")
+    async with node.running(), agent(node) as running:
+        await until(node, lambda: nodes.running(node) == ALL)
+        await running.until(lambda status: status["grade"] == "ok")
+        kept = await nodes.content(tmp_path / "state" / "wanted.json")
+    assert kept["node"] == "n1"
+    for name in ("wanted.json", "history.db", "recovery.json"):
+        assert name in running.log
+    assert "Traceback" not in running.log
+
+
+async def test_a_device_whose_open_hangs_holds_up_itself_alone(tmp_path: Path) -> None:
+    """A pipe without a writer stands in for it: opening it does not come back."""
+    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, 1.0))
+    pipe = node.root / "dev" / "drbd1001"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    async with node.running(), agent(node, more={"devices.deadline": 0.3}) as running:
+        await until(node, lambda: nodes.running(node) == ALL - {"c1"})
+        status = await running.status()
+        began = asyncio.get_running_loop().time()
+        assert await running.end() == 0
+        assert asyncio.get_running_loop().time() - began < 3.0
+    assert nodes.codes(status, "volume/incus-volume-c1/0") & {"device.open-hangs", "device.wrong"}
+    assert nodes.subject(status, "volume/incus-volume-c2/0")["ready"]
