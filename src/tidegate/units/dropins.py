@@ -62,12 +62,14 @@ def drop_ins(
     options: Options,
     *,
     pull: bool,
+    unwaited: bool,
 ) -> dict[str, str]:
     """Return path and text of every drop-in that ``chosen`` needs on this host.
 
-    ``index``: its units without ours. ``pull``: the boot itself must start Incus (facts/incus.md U4, U5).
+    ``index``: its units without ours. ``pull``: the boot itself must start Incus (facts/incus.md U4, U5). ``unwaited``: Incus does not
+    wait for the satellite's unit, so that this may take as long as it needs to start.
     """
-    written = dict(_satellite(host, chosen))
+    written = dict(_satellite(host, chosen, patient=unwaited and told_by_itself(index)))
     if chosen is Strategy.GUARD:
         written.update(_guard())
     else:
@@ -81,7 +83,7 @@ def told_by_itself(index: Index) -> bool:
     return index.unit(SATELLITE_UNIT).value("Service", "Type") == "notify"
 
 
-def _satellite(host: HostView, chosen: Strategy) -> Iterator[tuple[str, str]]:
+def _satellite(host: HostView, chosen: Strategy, *, patient: bool) -> Iterator[tuple[str, str]]:
     directories = sorted(
         {pool.directory for pool in host.storage_pools or () if pool.is_of_files and pool.directory}
     )
@@ -96,10 +98,10 @@ def _satellite(host: HostView, chosen: Strategy) -> Iterator[tuple[str, str]]:
         "Restart=always",
         f"RestartSec={render.seconds(_RESTART_AFTER)}",
     ]
-    if chosen is Strategy.ORDER:
+    if chosen is Strategy.ORDER or patient:
         service = [
             "# READY=1 comes when its first run is over, and never without a controller: no time-out may kill it meanwhile.",
-            "Type=notify",
+            *(["Type=notify"] if chosen is Strategy.ORDER else []),
             "TimeoutStartSec=infinity",
             *service,
         ]

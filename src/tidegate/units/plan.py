@@ -80,8 +80,12 @@ def make(host: HostView, options: Options) -> Plan:
     missing = _missing(host, index, chosen.strategy)
     if missing:
         return Plan(packaging=found, today=today, refusals=missing)
-    pull = traps.nothing_pulls(traps.Scene(host, index))
-    wanted = dropins.drop_ins(host, index, found, chosen.strategy, options, pull=pull)
+    scene = traps.Scene(host, index)
+    pull = traps.nothing_pulls(scene)
+    unwaited = SATELLITE_UNIT not in scene.waits
+    wanted = dropins.drop_ins(
+        host, index, found, chosen.strategy, options, pull=pull, unwaited=unwaited
+    )
     reasons = list(chosen.reasons)
     if chosen.strategy is Strategy.GUARD and not _has(host, index, GUARD_SOCKET):
         wanted.pop(render.path(INCUS_UNIT, "guard"))

@@ -18,6 +18,10 @@ ANCHORS = ("default.target", "incus.service", "tidegate-ready.service", "linstor
 
 
 def write(entries: dict[str, File | Link], root: Path) -> None:
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "lib").symlink_to(
+        "usr/lib"
+    )  # as on every system of today; newer systemd looks nowhere else
     for path, entry in entries.items():
         place = root / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)

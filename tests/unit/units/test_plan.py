@@ -186,6 +186,18 @@ def test_the_recipe_that_is_there_does_not_make_incus_wait_for_ever_through_us()
     assert not any(finding.code == "units.waits-for-ever" for finding in found.left)
 
 
+def test_a_satellite_that_would_be_killed_while_it_waits_for_a_controller_is_left_alone() -> None:
+    override = f"{unit_trees.ETC}/linstor-satellite.service.d/10-notify.conf"
+    found = made(unit_trees.host(files={override: "[Service]\nType=notify\n"}))
+    assert "TimeoutStartSec=infinity\n" in found.drop_ins[SATELLITE]
+    assert "units.satellite-start-timeout" in {finding.code for finding in found.cured}
+    # Where Incus waits for it by an order of theirs, that would be a wait for ever: the finding stays, and says what to remove.
+    text = "[Unit]\nBefore=incus.service\n[Service]\nType=notify\n"
+    held = made(unit_trees.host(files={override: text}))
+    assert "TimeoutStartSec" not in held.drop_ins[SATELLITE]
+    assert "units.satellite-start-timeout" in {finding.code for finding in held.left}
+
+
 def test_an_order_of_somebody_else_that_closes_a_circle_is_refused_and_shown() -> None:
     path = f"{unit_trees.ETC}/linstor-satellite.service.d/x.conf"
     found = made(unit_trees.host(files={path: "[Unit]\nAfter=incus-startup.service\n"}))
