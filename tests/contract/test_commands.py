@@ -120,8 +120,8 @@ async def test_a_mistake_is_named_in_one_line(
     ("text", "told"),
     [
         (
-            "[linstor]\ncontroler = ['http://a']\n",
-            "linstor.controler: there is no such key, did you mean controllers?",
+            "[linstor]\ncontrollerz = ['http://a']\n",
+            "linstor.controllerz: there is no such key, did you mean controllers?",
         ),
         ("[agent]\npoll_fast = 'often'\n", "agent.poll_fast"),
         ("[linstor\n", "tidegate.toml:1: this is not TOML"),
