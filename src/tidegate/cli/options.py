@@ -24,6 +24,15 @@ class Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(screen_width(), 100) - 2)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:  # noqa: ARG002  argparse's own signature
+        """Break what runs over the edge; examples and lists, which are indented or short, stay as they are."""
+        import textwrap
+
+        return "\n".join(
+            textwrap.fill(line, width) if len(line) > width and line[0] != " " else line
+            for line in text.splitlines()
+        )
+
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
     """Return a parser for ``tidegate COMMAND`` with the usual look."""

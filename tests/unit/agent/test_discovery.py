@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What LINSTOR is for a host on which nobody has named a controller."""
+
+import pytest
+from tests import health_facts as facts
+
+from tidegate.agent.discovery import unnamed
+from tidegate.core.facts import HostFacts, PoolFacts
+from tidegate.core.ids import PoolName
+from tidegate.core.snapshot import Liveness, Snapshot, Source
+
+NO_SATELLITE = HostFacts(drbd_module=None, satellite_present=False)
+DIRECTORY = {"local": PoolFacts(name=PoolName("local"), driver="dir", status="Created")}
+
+
+def host(**more: object) -> Snapshot:
+    return facts.world(**({"host": NO_SATELLITE, "pools": DIRECTORY} | more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", [Source.HOST, Source.SYSTEMD, Source.INCUS])
+def test_nothing_is_concluded_before_everybody_who_could_name_it_was_heard(source: Source) -> None:
+    assert unnamed(host(silent=(source,))) is Liveness.NEW
+
+
+def test_a_host_without_linstor_has_none() -> None:
+    assert unnamed(host()) is Liveness.OFF
+    assert unnamed(host(off=(Source.INCUS, Source.SYSTEMD))) is Liveness.OFF
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        {"host": HostFacts(drbd_module=None, satellite_present=True)},
+        {"pools": facts.healthy_sections()[Source.INCUS]["pools"]},
+        {"wanted": facts.kept_map()},
+        {"lost": {Source.INCUS: None}, "pools": None},
+    ],
+    ids=["satellite-installed", "pool-on-linstor", "kept-map", "incus-lost"],
+)
+def test_where_linstor_is_used_no_controller_is_trouble(sign: dict[str, object]) -> None:
+    assert unnamed(host(**sign)) is Liveness.LOST
