@@ -7,15 +7,25 @@ from tidegate.core.action import Outcome, OutcomeKind, StartInstance
 from tidegate.core.ids import InstanceId, InstanceName, ProjectName
 from tidegate.history.store import HistoryEvent, open_history
 
-EVENT = HistoryEvent(at=3.5, kind="finding", code="satellite.offline", subject="satellite", text="OFFLINE")
+EVENT = HistoryEvent(
+    at=3.5, kind="finding", code="satellite.offline", subject="satellite", text="OFFLINE"
+)
 START = StartInstance(
-    id="b:1", cause="satellite", instance=InstanceId(ProjectName("default"), InstanceName("c1")), stateful=False
+    id="b:1",
+    cause="satellite",
+    instance=InstanceId(ProjectName("default"), InstanceName("c1")),
+    stateful=False,
 )
 
 
 def outcome() -> Outcome:
     return Outcome(
-        action=START, kind=OutcomeKind.DONE, code="instance.started", text="c1 runs", started_at=4.0, ended_at=4.4
+        action=START,
+        kind=OutcomeKind.DONE,
+        code="instance.started",
+        text="c1 runs",
+        started_at=4.0,
+        ended_at=4.4,
     )
 
 
@@ -28,7 +38,9 @@ def test_what_was_written_is_there_after_a_restart_of_the_agent(tmp_path: Path) 
     again, more = open_history(tmp_path / "history.db", "boot-a")
     assert troubles == more == ()
     assert again.events() == [EVENT]
-    assert again.outcomes() == [("start-instance", "instance/default/c1", "done", "instance.started")]
+    assert again.outcomes() == [
+        ("start-instance", "instance/default/c1", "done", "instance.started")
+    ]
     again.close()
 
 
