@@ -17,6 +17,7 @@ SOONEST = 0.25
 """Seconds between two beginnings at least, whatever the snapshot says."""
 TELL_AFTER = 4
 """So many failures on end are told to a person; fewer are what happens when a service restarts."""
+_AT_ONCE = 0.001
 _log = logging.getLogger("tidegate.listening")
 
 
@@ -74,7 +75,7 @@ class Listening:
             self._worthwhile = worthwhile
             refilled = self._allowance.wait(now, self._rate(), enough=self._enough)
             left = max(self._budget.not_before - now, refilled)
-            if worthwhile and left <= 0:
+            if worthwhile and left < _AT_ONCE:
                 return
             await self._world.next_news(left if worthwhile else None)
 

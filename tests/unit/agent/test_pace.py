@@ -3,7 +3,7 @@
 
 import pytest
 
-from tidegate.agent.pace import Pace, interval, is_waiting
+from tidegate.agent.pace import GAP, LONGEST_GAP, Allowance, Pace, gap, interval, is_waiting
 from tidegate.core import ids
 from tidegate.core.finding import Grade, Report, SubjectState
 from tidegate.core.snapshot import Source
@@ -41,3 +41,32 @@ def test_only_what_is_wanted_is_waited_for() -> None:
     assert is_waiting(report(ready=False))
     assert not is_waiting(report(ready=False, wanted=False))
     assert not is_waiting(report())
+
+
+def test_an_allowance_refills_with_time_and_never_beyond_its_size() -> None:
+    store = Allowance.full(2.0, 0.0).spent(1.5, 10.0, 0.1)
+    assert store.now(10.0, 0.1) == pytest.approx(0.5)
+    assert store.now(15.0, 0.1) == pytest.approx(1.0)
+    assert store.now(1000.0, 0.1) == 2.0
+    assert store.wait(10.0, 0.1) < 0
+    assert store.wait(10.0, 0.1, enough=1.0) == pytest.approx(5.0)
+
+
+def test_an_allowance_is_overdrawn_by_its_size_at_most() -> None:
+    store = Allowance.full(2.0, 0.0).spent(1000.0, 0.0, 0.1)
+    assert store.wait(0.0, 0.1) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "took", "expected"),
+    [
+        (Source.DRBD, 0.5, GAP),
+        (Source.INCUS, 0.001, GAP),
+        (Source.INCUS, 0.1, 0.3),
+        (Source.LINSTOR, 9.0, LONGEST_GAP),
+    ],
+)
+def test_the_gap_between_two_looks_that_hints_ask_for(
+    source: Source, took: float, expected: float
+) -> None:
+    assert gap(source, took) == pytest.approx(expected)
