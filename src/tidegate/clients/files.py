@@ -9,6 +9,7 @@ renamed, and the directory is synced as well. These calls block; the agent runs 
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -104,3 +105,65 @@ def read(path: Path, *, limit: int = 16 * 1024 * 1024) -> bytes:
 def read_text(path: Path, *, limit: int = 1024 * 1024) -> str:
     """As :func:`read`, decoded as UTF-8; what is not UTF-8 becomes replacement characters."""
     return read(path, limit=limit).decode("utf-8", errors="replace")
+
+
+def make_directory(path: Path, *, mode: int = 0o755) -> None:
+    """Make the directory ``path`` of ``mode``, whatever the umask is; its parent must be there. Raises ClientError ``file.*``."""
+    try:
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise _trouble("make", path, error) from error
+
+
+def make_link(path: Path, target: str) -> None:
+    """Make the symbolic link ``path`` to ``target``; nothing may be there. Raises ClientError ``file.*``."""
+    try:
+        path.symlink_to(target)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise _trouble("make", path, error) from error
+
+
+def remove(path: Path) -> None:
+    """Take the file or link ``path`` away; that it is not there is no error. Raises ClientError ``file.*``."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _trouble("remove", path, error) from error
+
+
+def remove_directory(path: Path) -> bool:
+    """Take the directory ``path`` away if it is there and empty; returns whether it is gone. Raises ClientError ``file.*``."""
+    try:
+        path.rmdir()
+        sync_directory(path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+            return False
+        raise _trouble("remove", path, error) from error
+    return True
+
+
+def move(path: Path, to: Path) -> None:
+    """Give ``path`` the name ``to`` in the same directory, at once. Raises ClientError ``file.*``."""
+    try:
+        path.rename(to)
+        sync_directory(to.parent)
+    except OSError as error:
+        raise _trouble("rename", path, error) from error
+
+
+def clear(path: Path) -> None:
+    """Take the directory ``path`` away with all that is in it; not there is no error. Raises ClientError ``file.*``."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise _trouble("remove", path, error) from error

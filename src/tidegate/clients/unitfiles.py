@@ -28,7 +28,7 @@ def read(root: Path = Path("/"), search: tuple[str, ...] = tree.SEARCH) -> Tree:
     entries: dict[str, File | Link] = {}
     seen: set[Path] = set()
     for folder in search:
-        real = _inside(root, folder)
+        real = inside(root, folder)
         if real in seen or not real.is_dir():
             continue  # /lib is /usr/lib on most hosts: the same files would count twice
         seen.add(real)
@@ -46,7 +46,7 @@ def _walk(root: Path, folder: str, real: Path) -> Iterator[tuple[str, Path]]:
         if not place.name.endswith((".d", ".wants", ".requires", ".upholds")):
             yield path, place
             continue
-        inner = _inside(root, path)
+        inner = inside(root, path)
         if inner.is_dir():
             yield from ((f"{path}/{entry.name}", entry) for entry in _listing(inner))
 
@@ -74,11 +74,11 @@ def _take(root: Path, found: tuple[str, Path], entries: dict[str, File | Link]) 
         path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         if path in entries:
             return
-        place = _inside(root, posixpath.dirname(path)) / posixpath.basename(path)
+        place = inside(root, posixpath.dirname(path)) / posixpath.basename(path)
 
 
-def _inside(root: Path, path: str) -> Path:
-    """Return where ``path`` is on this machine when ``root`` counts as ``/``: links on the way lead nowhere else."""
+def inside(root: Path, path: str) -> Path:
+    """Return where ``path`` is on this machine when ``root`` counts as ``/``: links, also the last one, lead nowhere else."""
     real = root
     rest = [piece for piece in path.split("/") if piece not in {"", "."}]
     links = 0

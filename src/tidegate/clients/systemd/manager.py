@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""systemd's manager: what units are doing, and the one verb that we need, StartUnit.
+"""systemd's manager: what units are doing, and the two verbs that we need, StartUnit and Reload.
 
 Connects when first asked and again after a loss. Signals are hints that something changed; what is true
 is asked for (``man org.freedesktop.systemd1``).
@@ -159,6 +159,15 @@ class Manager:
         """
         (job,) = await self._call(PATH, _MANAGER, "StartUnit", "ss", (name, "replace"))
         return str(job)
+
+    async def reload(self, *, deadline: float = 60.0) -> None:
+        """Have systemd read its unit files anew (``systemctl daemon-reload``); returns when it has, within ``deadline`` seconds."""
+        connection = await self._connected()
+        target = jeepney.DBusAddress(PATH, bus_name=NAME, interface=_MANAGER)
+        try:
+            await connection.call(target, "Reload", deadline=deadline)
+        except bus.BusError as error:
+            raise errors.ClientError(_refusal(error)) from error
 
     async def hints(
         self, units: Collection[str] = (), *, size: int = 1024

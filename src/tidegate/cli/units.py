@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tidegate units plan|apply|remove``: what systemd is told, so that what needs the storage starts after it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tidegate.cli import options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tidegate.config.model import Config
+    from tidegate.units import host
+    from tidegate.units.plan import Plan
+
+_EXAMPLES = """\
+  tidegate units plan                              what would be written here, and why; writes nothing
+  tidegate units apply                             write it
+  tidegate units apply --timeout 10min             hold Incus for ten minutes at most
+  tidegate units plan --root /mnt/image            for a host that is not running
+  tidegate units remove                            take every byte of it back
+
+exit codes of plan and apply --dry-run: 0 nothing to do, 1 refused or failed, 2 usage or configuration, 4 changes are pending
+exit codes of apply and remove: 0 done or nothing to do, 1 refused or failed, 2 usage or configuration
+"""
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_PENDING = 0, 1, 2, 4
+_PLACES = ("other-host", "this-host", "instance-here", "instance-elsewhere")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    description = (
+        "Order the boot: what this host's units are, what is wrong with them, and the drop-ins 60-tidegate-*.conf that make Incus "
+        "wait for its storage for a limited time. Nothing else is ever written, but for links that enable Tidegate's own units. "
+        "Never connects to Incus unless systemd says that it runs."
+    )
+    parser = options.parser("units", description, _EXAMPLES)
+    parser.add_argument(
+        "verb",
+        choices=("plan", "apply", "remove"),
+        metavar="plan|apply|remove",
+        help="show it, do it, or undo it",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=("auto", "gate", "order", "guard"),
+        default="auto",
+        help="default: auto, what fits this host",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=("fail-open", "fail-closed"),
+        default="fail-open",
+        help="at the limit let Incus go (default), or hold it on",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=options.seconds,
+        metavar="T",
+        help="the longest that Incus is held; default 5min",
+    )
+    parser.add_argument(
+        "--controller",
+        choices=_PLACES,
+        metavar="WHERE",
+        help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", default="/", help="the host's root; default /, which is this host"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with apply: only show, as plan")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"configuration file of this host (default {options.CONFIG_FILE})",
+    )
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    chosen = build_parser().parse_args(argv)
+    from pathlib import Path
+
+    from tidegate.clients import errors
+
+    root = Path(os.path.realpath(chosen.root))
+    if not root.is_dir():
+        sys.stderr.write(
+            f"tidegate: {chosen.root} is not a directory: give a host's root with --root\n"
+        )
+        return EXIT_USAGE
+    try:
+        return _remove(chosen, root) if chosen.verb == "remove" else _plan(chosen, root)
+    except errors.ClientError as error:
+        sys.stderr.write(f"tidegate: {error.trouble}\n")
+        return EXIT_REFUSED
+
+
+def _plan(chosen: argparse.Namespace, root: "Path") -> int:
+    """Show the plan, or carry it out."""
+    from tidegate.config.model import Config
+    from tidegate.units import report
+
+    config = _config(chosen, root)
+    if not isinstance(config, Config):
+        sys.stderr.write(config)
+        return EXIT_USAGE
+    plan = _made(chosen, root, config)
+    if plan.refusals:
+        _show(chosen, plan)
+        return EXIT_REFUSED
+    if chosen.verb == "apply" and not chosen.dry_run:
+        return _apply(chosen, root, plan)
+    _show(chosen, plan)
+    return EXIT_PENDING if report.is_pending(plan) else EXIT_OK
+
+
+def _config(chosen: argparse.Namespace, root: "Path") -> "Config | str":
+    """Return this host's configuration; that of another root is not ours to run with: its defaults do."""
+    from tidegate.agent import setup, unitview
+    from tidegate.config.model import Config
+
+    if root != unitview.HOST:
+        return Config()
+    return setup.load(overrides={}, config=chosen.config)
+
+
+def _made(chosen: argparse.Namespace, root: "Path", config: "Config") -> "Plan":
+    import asyncio
+
+    from tidegate.agent import unitview
+    from tidegate.units import plan
+    from tidegate.units.deadlock import Place
+
+    place = Place(chosen.controller) if chosen.controller else None
+    view = asyncio.run(unitview.look(root, config, place))
+    return plan.make(view, _asked(chosen))
+
+
+def _asked(chosen: argparse.Namespace) -> "host.Options":
+    from tidegate.config.policy import FailPolicy
+    from tidegate.units import host
+
+    return host.Options(
+        strategy=None if chosen.strategy == "auto" else host.Strategy(chosen.strategy),
+        policy=FailPolicy(chosen.policy),
+        timeout=host.DEFAULT_LIMIT if chosen.timeout is None else chosen.timeout,
+    )
+
+
+def _apply(chosen: argparse.Namespace, root: "Path", plan: "Plan") -> int:
+    from tidegate.actuators import dropins
+
+    changed = dropins.apply(root, plan)
+    touched = (*plan.drop_ins, *(change.path for change in plan.changes))
+    reloaded = _reload(root, touched, changed=changed)
+    if chosen.format == "json":
+        _show(chosen, plan, applied=True, reloaded=reloaded)
+        return EXIT_OK
+    if not changed:
+        sys.stdout.write("nothing to do: everything is as planned\n")
+    for change in plan.changes:
+        sys.stdout.write(f"{'removed' if change.after is None else 'written'}: {change.path}\n")
+    for path in sorted(plan.enable):
+        sys.stdout.write(f"enabled: {path}\n")
+    if reloaded:
+        sys.stdout.write(
+            "systemd has read its units anew; what is held is held from the next boot on\n"
+        )
+    return EXIT_OK
+
+
+def _remove(chosen: argparse.Namespace, root: "Path") -> int:
+    """Take everything of ours away."""
+    import json
+
+    from tidegate.actuators import dropins
+    from tidegate.clients import unitfiles
+    from tidegate.units import plan
+
+    gone = dropins.remove(root, plan.removal(unitfiles.read(root)))
+    reloaded = _reload(root, gone.removed, changed=bool(gone.removed))
+    if chosen.format == "json":
+        left = [str(trouble) for trouble in gone.left]
+        told = {"removed": list(gone.removed), "left": left, "reloaded": reloaded}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    else:
+        if not gone.removed:
+            sys.stdout.write("nothing to do: nothing of ours is there\n")
+        for path in gone.removed:
+            sys.stdout.write(f"removed: {path}\n")
+    for trouble in gone.left:
+        sys.stderr.write(f"tidegate: left where it is: {trouble}\n")
+    return EXIT_REFUSED if gone.left else EXIT_OK
+
+
+def _reload(root: "Path", touched: Sequence[str], *, changed: bool) -> bool:
+    """Have systemd read its units anew, where these are the units of a systemd that runs."""
+    import asyncio
+
+    from tidegate.agent import unitview
+
+    if root != unitview.HOST or not unitview.is_booted():
+        return False
+    return asyncio.run(unitview.reload(unitview.units_of(touched), changed=changed))
+
+
+def _show(chosen: argparse.Namespace, plan: "Plan", **more: object) -> None:
+    import json
+
+    from tidegate.units import report
+
+    if chosen.format == "json":
+        sys.stdout.write(json.dumps({**report.document(plan), **more}, indent=1) + "\n")
+    else:
+        sys.stdout.write(report.text(plan))
