@@ -15,7 +15,7 @@ from tidegate.clients import clock
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Report
 from tidegate.core.ids import NodeName
-from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply
+from tidegate.core.snapshot import SECTIONS, Liveness, Observation, Snapshot, Source, apply
 from tidegate.core.trouble import Trouble
 from tidegate.health import judge
 from tidegate.probes.base import Probe
@@ -190,21 +190,7 @@ def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:
 
 def _essence(snapshot: Snapshot) -> tuple[object, ...]:
     controller = snapshot.controller.value if snapshot.controller is not None else None
-    facts = [
-        getattr(snapshot, section)
-        for section in (
-            "host",
-            "units",
-            "nodes",
-            "storage_pools",
-            "definitions",
-            "drbd",
-            "incus",
-            "pools",
-            "instances",
-            "warnings",
-        )
-    ]
+    facts = [getattr(snapshot, section) for section in SECTIONS if section != "controller"]
     return (
         # Without its latency, which is another one each time.
         (controller.url, controller.version) if controller is not None else None,

@@ -139,7 +139,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self.sources.get(source) or SourceState()
 
 
-_SECTIONS = (
+SECTIONS = (
     "host",
     "units",
     "controller",
@@ -152,12 +152,13 @@ _SECTIONS = (
     "instances",
     "warnings",
 )
+"""The sections that hold one fact each, in the order of the chain."""
 
 
 def apply(snapshot: Snapshot, seen: Observation) -> Snapshot:
     """Return the snapshot after ``seen``. ``since`` of a fact survives as long as its value stays the same."""
     changes: dict[str, object] = {"at": max(snapshot.at, seen.at)}
-    for section in _SECTIONS:
+    for section in SECTIONS:
         value = getattr(seen, section)
         if value is not None:
             changes[section] = _fact(getattr(snapshot, section), value, seen)
