@@ -5,6 +5,7 @@ Exit codes: 0 all well, 1 a promise is broken (``--check``) or a boot failed, 2 
 """
 
 import argparse
+import contextlib
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ from tests.lab.variants import Variant
 EXIT_BROKEN = 1
 EXIT_MISSING = 3
 EXIT_STOPPED = 130
+_OURS = ("base", "deps", "dress", "source", "seed", "learned", "boots", "last", "runs")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--check", action="store_true", help="exit 1 if a promise is broken")
         command.add_argument("--json", type=Path, metavar="FILE", help="write the boots there too")
         command.add_argument("--beside", type=int, default=2, help="machines at a time, default 2")
-        command.add_argument("--fresh", action="store_true", help="keep no earlier stock boot")
+        command.add_argument(
+            "--fresh", action="store_true", help="take no stock boot from an earlier run"
+        )
     one.add_argument("--pairs", type=int, default=1, help="boots of each variant, interleaved")
     return parser
 
@@ -96,9 +100,16 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _clean() -> int:
-    rig.sweep()
-    shutil.rmtree(host.lab_dir(), ignore_errors=True)
-    print(f"lab: {host.lab_dir()} is removed")
+    if names := rig.running():
+        print(f"lab: not cleaned, a lab is running: {' '.join(names)}")
+        return EXIT_BROKEN
+    top = host.lab_dir()
+    for name in _OURS:  # the directory is the user's choice: nothing else in it is touched
+        shutil.rmtree(top / name, ignore_errors=True)
+        (top / f"{name}.lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        top.rmdir()
+    print(f"lab: its caches in {top} are removed")
     return 0
 
 

@@ -26,7 +26,7 @@ PYTHON = "3.13"  # of that suite; the wheels below are for it
 IMAGE = "/root/tiny.tar.gz"
 DEPS = "/usr/lib/tidegate/deps"
 SOURCE = "/usr/lib/tidegate/src"
-_KEPT = 4  # of each kind of layer; a run in another session may still stand on an older one
+_KEPT = 5  # of each kind of layer; a run in another session may still stand on an older one
 _FIRST = "systemd-sysv,dbus,iproute2,ca-certificates,python3,kmod,procps"
 _FROM_BACKPORTS = ("incus-base", "dnsmasq-base", "e2fsprogs", "busybox-static")
 _NOT_NEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
@@ -120,9 +120,10 @@ def lock(name: str) -> Iterator[None]:
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None], *, says: str) -> Path:
-    """The directory ``kind/key`` of the lab, built into a side name and renamed when whole; only the newest few of a kind are kept."""
+    """The directory ``kind/key`` of the lab, built into a side name and renamed when whole; only the few last used of a kind are kept."""
     place = host.lab_dir() / kind / key
     if place.is_dir():
+        os.utime(place)  # it is in use: not the oldest any more
         return place
     with lock(kind):
         if place.is_dir():

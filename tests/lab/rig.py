@@ -101,6 +101,11 @@ def _sweep() -> list[str]:
     return gone
 
 
+def running() -> list[str]:
+    """The runs of this lab directory that are there now."""
+    return sorted(directory.name for directory in _runs().iterdir())
+
+
 class Rig:
     """One run's share of the host. Make it with :func:`rig`."""
 
