@@ -18,7 +18,10 @@ from tests.lab.variants import Variant
 EXIT_BROKEN = 1
 EXIT_MISSING = 3
 EXIT_STOPPED = 130
-_OURS = ("base", "deps", "dress", "source", "seed", "learned", "boots", "last", "runs")
+_OURS = (
+    *("base", "deps", "dress", "source", "native", "wheels", "installed"),
+    *("seed", "learned", "boots", "last", "runs"),
+)
 
 
 def _parser() -> argparse.ArgumentParser:
