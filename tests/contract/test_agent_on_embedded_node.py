@@ -302,3 +302,16 @@ async def test_a_device_whose_open_hangs_holds_up_itself_alone(tmp_path: Path) -
         assert asyncio.get_running_loop().time() - began < 3.0
     assert nodes.codes(status, "volume/incus-volume-c1/0") & {"device.open-hangs", "device.wrong"}
     assert nodes.subject(status, "volume/incus-volume-c2/0")["ready"]
+
+
+async def test_asked_to_end_it_does_not_wait_for_those_that_wait(tmp_path: Path) -> None:
+    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, None))
+    async with node.running(), agent(node) as running:
+        await running.until(lambda status: "satellite.offline" in nodes.codes(status))
+        reader, writer = await asyncio.open_unix_connection(str(running.socket))
+        writer.write(b'{"op": "wait", "timeout": 300}\n')
+        assert b"progress" in await reader.readline()
+        began = asyncio.get_running_loop().time()
+        assert await running.end() == 0
+        assert asyncio.get_running_loop().time() - began < 3.0
+        writer.close()

@@ -42,7 +42,7 @@ class ControlSocket:
         self._path = path
         self._answerer = answerer
         self._may_ask = may_ask or (lambda uid: uid in {0, os.geteuid()})
-        self._clients = 0
+        self._clients: set[asyncio.Task[None]] = set()
 
     async def serve(self, ready: asyncio.Event) -> None:
         """Serve until cancelled; sets ``ready`` once commands can connect.
@@ -64,6 +64,10 @@ class ControlSocket:
                 await server.serve_forever()
             finally:
                 self._path.unlink(missing_ok=True)
+                for client in (
+                    self._clients
+                ):  # or closing would wait for those that wait (Python 3.12 and later)
+                    client.cancel()
 
     async def _listen(self) -> asyncio.Server:
         old_mask = os.umask(0o117)
@@ -88,20 +92,22 @@ class ControlSocket:
     async def _serve_client(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._clients += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
         try:
             await self._converse(reader, writer)
         except (OSError, TimeoutError, ValueError) as error:
             _log.debug("a client of the control socket was dropped: %s", error)
         finally:
-            self._clients -= 1
+            self._clients.discard(task)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(REQUEST_WITHIN):
             # Read even if it will be refused: closing on unread words would reset the connection and lose the answer.
             line = await reader.readline()
-        if self._clients > MOST_CLIENTS:
+        if len(self._clients) > MOST_CLIENTS:
             await _send(
                 writer,
                 {"exit": 5, "text": "the agent has too many clients at the moment; try again\n"},

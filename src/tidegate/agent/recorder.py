@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 
 from tidegate.core.action import Outcome
@@ -26,26 +27,35 @@ class Recorder:
         self._queue: asyncio.Queue[list[HistoryEvent] | Outcome] = asyncio.Queue(MOST_WAITING)
         self._told: dict[tuple[str, str], Finding] = {}
         self._sentence = ""
+        self._one_at_a_time = threading.Lock()
+        """A thread that writes goes on when its task is cancelled."""
         self.dropped = 0
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            entry = await self._queue.get()
-            if isinstance(entry, Outcome):
-                await asyncio.to_thread(self._history.add_outcome, entry)
-            else:
-                await asyncio.to_thread(self._history.add_events, entry)
-            self._queue.task_done()
+            await asyncio.to_thread(self._write, await self._queue.get())
 
     async def finish(self, within: float) -> None:
-        """Give what still waits up to ``within`` seconds to be written, then close the file."""
+        """Write what still waits, for up to ``within`` seconds, then close the file. :meth:`run` must have ended."""
         try:
             async with asyncio.timeout(within):
-                await self._queue.join()
+                while not self._queue.empty():
+                    await asyncio.to_thread(self._write, self._queue.get_nowait())
         except TimeoutError:
             _log.warning("history: %d entries were not written before the end", self._queue.qsize())
-        self._history.close()
+        await asyncio.to_thread(self._close)
+
+    def _write(self, entry: list[HistoryEvent] | Outcome) -> None:
+        with self._one_at_a_time:
+            if isinstance(entry, Outcome):
+                self._history.add_outcome(entry)
+            else:
+                self._history.add_events(entry)
+
+    def _close(self) -> None:
+        with self._one_at_a_time:
+            self._history.close()
 
     def report(self, report: Report, sentence: str) -> None:
         """Tell what is new in ``report``, and ``sentence`` when it changed."""

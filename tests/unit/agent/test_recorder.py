@@ -28,9 +28,13 @@ def made(folder: Path) -> Recorder:
 
 
 async def finished(recorder: Recorder) -> None:
+    """As at the end of the agent: writing is cancelled, and what still waits is written."""
     writing = asyncio.ensure_future(recorder.run())
-    await recorder.finish(5.0)
+    await asyncio.sleep(0)
     writing.cancel()
+    await asyncio.wait({writing})
+    async with asyncio.timeout(2):
+        await recorder.finish(5.0)
 
 
 async def test_a_finding_is_told_once_when_it_comes_and_once_when_it_goes(
