@@ -19,6 +19,8 @@ import msgspec
 
 from tidegate.clients import errors, files, unitfiles
 from tidegate.core.trouble import Trouble
+from tidegate.units.deadlock import Place
+from tidegate.units.host import Options, Strategy
 from tidegate.units.plan import Change, Plan
 
 RECORD: Final = "/var/lib/tidegate/units.json"
@@ -33,7 +35,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What we may have written below a root."""
 
     format: int = FORMAT
-    strategy: str = ""
+    options: Options = Options()
+    """What was asked for."""
+    controller: Place | None = None
+    """Where the controller runs, as somebody said; None: nobody did."""
+    strategy: Strategy | None = None
+    """What was chosen."""
     drop_ins: Mapping[str, str] = {}
     """Path to the SHA-256 of its text."""
     links: Mapping[str, str] = {}
@@ -63,32 +70,36 @@ def load(root: Path) -> Record | None:
     return found
 
 
-def apply(root: Path, wanted: Plan) -> bool:
+def apply(
+    root: Path, wanted: Plan, options: Options = Options(), controller: Place | None = None
+) -> bool:
     """Make the units below ``root`` as ``wanted`` says; returns whether anything had to be changed.
 
-    ``wanted`` must be without refusals. Raises ClientError: ``units.not-ours`` before anything is written when a file of somebody else is in
-    the way, ``units.busy``, ``units.record-unusable``, ``file.*``; what was written until then is in the record.
+    ``wanted`` must be without refusals; ``options`` and ``controller`` are what it was made from, for the record. Raises ClientError:
+    ``units.not-ours`` before anything is written when a file of somebody else is in the way, ``units.busy``,
+    ``units.record-unusable``, ``file.*``; what was written until then is in the record.
     """
     with _alone(root):
         before = load(root)
         _sweep(root, before)
-        _refuse_others(root, before or Record(), wanted.changes)
-        hashes = {path: digest(text) for path, text in wanted.drop_ins.items()}
-        done = before is not None and before.drop_ins == hashes
-        if done and not wanted.changes and not wanted.enable:
-            return False
         old = before or Record()
-        paths = (*wanted.drop_ins, *wanted.enable)
-        made = tuple(dict.fromkeys((*old.made, *_missing(root, (*paths, RECORD)))))
-        strategy = wanted.strategy.value if wanted.strategy is not None else ""
-        links = {**old.links, **wanted.enable}
-        _save(
-            root,
-            Record(strategy=strategy, drop_ins={**old.drop_ins, **hashes}, links=links, made=made),
+        _refuse_others(root, old, wanted.changes)
+        made = (*old.made, *_missing(root, (*wanted.drop_ins, *wanted.enable, RECORD)))
+        fresh = Record(
+            options=options,
+            controller=controller,
+            strategy=wanted.strategy,
+            drop_ins={path: digest(text) for path, text in wanted.drop_ins.items()},
+            links={**old.links, **wanted.enable},
+            made=tuple(dict.fromkeys(made)),
         )
+        if before == fresh and not wanted.changes and not wanted.enable:
+            return False
+        everything = {**old.drop_ins, **fresh.drop_ins}
+        _save(root, msgspec.structs.replace(fresh, drop_ins=everything))
         _write(root, wanted)
-        kept = tuple(path for path in made if not _pruned(root, path))
-        _save(root, Record(strategy=strategy, drop_ins=hashes, links=links, made=kept))
+        kept = tuple(path for path in fresh.made if not _pruned(root, path))
+        _save(root, msgspec.structs.replace(fresh, made=kept))
         return True
 
 
@@ -121,6 +132,29 @@ def remove(root: Path, ours: Iterable[Change]) -> Removal:
             _pruned(root, path)
         _forget(root, record)
         return Removal(removed=tuple(removed), left=tuple(left))
+
+
+def drift(root: Path, record: Record) -> tuple[Trouble, ...]:
+    """Return what below ``root`` is no longer as ``record`` has it. Raises ClientError ``file.*``."""
+    found: list[Trouble] = []
+    for path, recorded in record.drop_ins.items():
+        place = _place(root, path)
+        if place.is_symlink() or not place.is_file():
+            found.append(_drifted(path, "is not there any more"))
+        elif digest(files.read_text(place)) != recorded:
+            found.append(_drifted(path, "was changed since it was written"))
+    for path in record.links:
+        if not _place(root, path).is_symlink():
+            found.append(_drifted(path, "is not there any more: the unit is not enabled"))
+    return tuple(found)
+
+
+def _drifted(path: str, what: str) -> Trouble:
+    return Trouble(
+        code="units.drift",
+        text=f"{path} {what}",
+        hint="`tidegate units apply` puts it right; `tidegate units plan` shows the difference",
+    )
 
 
 def digest(text: str) -> str:

@@ -4,7 +4,7 @@
 from tidegate.actuators import attempt
 from tidegate.actuators.attempt import Attempt
 from tidegate.clients import errors
-from tidegate.clients.systemd.manager import Manager
+from tidegate.clients.systemd.manager import Manager, ManagerState
 from tidegate.core.action import StartUnit
 
 
@@ -15,10 +15,14 @@ class UnitActuator:
         self._manager = manager
 
     async def start(self, action: StartUnit) -> Attempt:
-        """Do ``action``, if the unit is still inactive."""
+        """Do ``action``, if the unit is still inactive and no shutdown has begun."""
         if self._manager is None:
             return attempt.void("unit.no-systemd", "this host has no systemd to ask")
         try:
+            if await self._manager.state() is ManagerState.STOPPING:
+                return attempt.void(
+                    "unit.shutdown", "the host is shutting down; nothing is started"
+                )
             unit = await self._manager.unit(action.unit)
             if unit.active_state != "inactive":
                 return attempt.void(

@@ -150,8 +150,12 @@ class Loop:
         for event in [*events, step.Observed()]:
             decided = step.step(self._state, event, self._observer.snapshot, report, self._policy)
             self._state = decided.state
+            self._wake_at = decided.wake_at
+            if (
+                decided.actions or not actions
+            ):  # "starts c1" says more than "still busy with c1" after it
+                self.sentence = decided.sentence
             actions.extend(decided.actions)
-            self._wake_at, self.sentence = decided.wake_at, decided.sentence
         if self._memory is not None:
             self._saved("recovery", functools.partial(self._memory.save, self._state))
         return tuple(actions)

@@ -20,7 +20,7 @@ from tidegate.clients.errors import ClientError
 from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.clients.linstor.endpoints import Endpoints
-from tidegate.clients.systemd.manager import Unit
+from tidegate.clients.systemd.manager import ManagerState, Unit
 from tidegate.core.action import (
     AcknowledgeWarning,
     Action,
@@ -329,7 +329,11 @@ class Manager:
             name="incus.service", load_state="loaded", active_state=state, sub_state="dead"
         )
         self._error = error
+        self.system = ManagerState.RUNNING
         self.started: list[str] = []
+
+    async def state(self) -> ManagerState:
+        return self.system
 
     async def unit(self, name: str) -> Unit:
         assert name == self._unit.name
@@ -353,6 +357,14 @@ async def test_any_other_unit_is_left_alone(state: str) -> None:
     manager = Manager(state)
     attempt = await UnitActuator(manager).start(START)  # type: ignore[arg-type]
     assert (attempt.kind, attempt.code) == (VOID, "unit.not-inactive")
+    assert manager.started == []
+
+
+async def test_nothing_is_started_into_a_shutdown() -> None:
+    manager = Manager("inactive")
+    manager.system = ManagerState.STOPPING
+    attempt = await UnitActuator(manager).start(START)  # type: ignore[arg-type]
+    assert (attempt.kind, attempt.code) == (VOID, "unit.shutdown")
     assert manager.started == []
 
 
