@@ -70,9 +70,7 @@ def load(root: Path) -> Record | None:
     return found
 
 
-def apply(
-    root: Path, wanted: Plan, options: Options = Options(), controller: Place | None = None
-) -> bool:
+def apply(root: Path, wanted: Plan, options: Options, controller: Place | None = None) -> bool:
     """Make the units below ``root`` as ``wanted`` says; returns whether anything had to be changed.
 
     ``wanted`` must be without refusals; ``options`` and ``controller`` are what it was made from, for the record. Raises ClientError:
@@ -143,9 +141,11 @@ def drift(root: Path, record: Record) -> tuple[Trouble, ...]:
             found.append(_drifted(path, "is not there any more"))
         elif digest(files.read_text(place)) != recorded:
             found.append(_drifted(path, "was changed since it was written"))
-    for path in record.links:
-        if not _place(root, path).is_symlink():
-            found.append(_drifted(path, "is not there any more: the unit is not enabled"))
+    found.extend(
+        _drifted(path, "is not there any more: the unit is not enabled")
+        for path in record.links
+        if not _place(root, path).is_symlink()
+    )
     return tuple(found)
 
 

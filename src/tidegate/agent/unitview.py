@@ -133,11 +133,11 @@ def controller(
     urls = _urls(wanted, told)
     if told is None or not urls:
         return Controller()
-    owners = {_owner(url, told, neighbours) for url in urls}
+    owners = [_owner(url, told, neighbours) for url in urls]
     found = next((one for one in owners if isinstance(one, wire.Instance)), None)
     if found is not None:
         return _in_instance(found, told, others=Place.OTHER_HOST in owners)
-    known = owners == {Place.OTHER_HOST}
+    known = all(owner is Place.OTHER_HOST for owner in owners)
     return Controller(place=Place.OTHER_HOST if known else Place.UNKNOWN)
 
 

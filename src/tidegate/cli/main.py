@@ -17,7 +17,7 @@ COMMANDS = {
     "wait": "wait until subjects are ready, with progress",
     "gate": "hold Incus at boot until the storage is proven ready; for tidegate-ready.service",
     "agent": "the supervisor: recovers pools and instances the moment they can be",
-    "units": "order the boot: plan, apply or remove what systemd is told",
+    "units": "order the boot: plan, apply, verify or remove what systemd is told",
     "demo": "the race between boot and storage, without and with Tidegate, on this machine",
     "completion": "print a completion script for bash, zsh or fish",
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tidegate units plan|apply|remove``: what systemd is told, so that what needs the storage starts after it."""
+"""``tidegate units plan|apply|verify|remove``: what systemd is told, so that what needs the storage starts after it."""
 
 import argparse
 import os
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tidegate.config.model import Config
     from tidegate.units import host
+    from tidegate.units.deadlock import Place
     from tidegate.units.plan import Plan
 
 _EXAMPLES = """\
@@ -21,9 +22,11 @@ _EXAMPLES = """\
   tidegate units apply                             write it
   tidegate units apply --timeout 10min             hold Incus for ten minutes at most
   tidegate units plan --root /mnt/image            for a host that is not running
+  tidegate units verify                            is it all there still, and has systemd loaded it
   tidegate units remove                            take every byte of it back
 
 exit codes of plan and apply --dry-run: 0 nothing to do, 1 refused or failed, 2 usage or configuration, 4 changes are pending
+exit codes of verify: 0 as applied and as planned, 1 not so, 2 usage or configuration
 exit codes of apply and remove: 0 done or nothing to do, 1 refused or failed, 2 usage or configuration
 """
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_PENDING = 0, 1, 2, 4
@@ -40,9 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = options.parser("units", description, _EXAMPLES)
     parser.add_argument(
         "verb",
-        choices=("plan", "apply", "remove"),
-        metavar="plan|apply|remove",
-        help="show it, do it, or undo it",
+        choices=("plan", "apply", "verify", "remove"),
+        metavar="plan|apply|verify|remove",
+        help="show it, do it, look whether it still holds, or undo it",
     )
     parser.add_argument(
         "--strategy",
@@ -95,7 +98,8 @@ def run(argv: Sequence[str]) -> int:
         )
         return EXIT_USAGE
     try:
-        return _remove(chosen, root) if chosen.verb == "remove" else _plan(chosen, root)
+        act = {"remove": _remove, "verify": _verify}.get(chosen.verb, _plan)
+        return act(chosen, root)
     except errors.ClientError as error:
         sys.stderr.write(f"tidegate: {error.trouble}\n")
         return EXIT_REFUSED
@@ -135,11 +139,15 @@ def _made(chosen: argparse.Namespace, root: "Path", config: "Config") -> "Plan":
 
     from tidegate.agent import unitview
     from tidegate.units import plan
+
+    view = asyncio.run(unitview.look(root, config, _place(chosen)))
+    return plan.make(view, _asked(chosen))
+
+
+def _place(chosen: argparse.Namespace) -> "Place | None":
     from tidegate.units.deadlock import Place
 
-    place = Place(chosen.controller) if chosen.controller else None
-    view = asyncio.run(unitview.look(root, config, place))
-    return plan.make(view, _asked(chosen))
+    return Place(chosen.controller) if chosen.controller else None
 
 
 def _asked(chosen: argparse.Namespace) -> "host.Options":
@@ -156,7 +164,7 @@ def _asked(chosen: argparse.Namespace) -> "host.Options":
 def _apply(chosen: argparse.Namespace, root: "Path", plan: "Plan") -> int:
     from tidegate.actuators import dropins
 
-    changed = dropins.apply(root, plan)
+    changed = dropins.apply(root, plan, _asked(chosen), _place(chosen))
     touched = (*plan.drop_ins, *(change.path for change in plan.changes))
     reloaded = _reload(root, touched, changed=changed)
     if chosen.format == "json":
@@ -197,6 +205,33 @@ def _remove(chosen: argparse.Namespace, root: "Path") -> int:
     for trouble in gone.left:
         sys.stderr.write(f"tidegate: left where it is: {trouble}\n")
     return EXIT_REFUSED if gone.left else EXIT_OK
+
+
+def _verify(chosen: argparse.Namespace, root: "Path") -> int:
+    """Look whether all that was applied is there, is what the plan would be today, and is what systemd has loaded."""
+    import asyncio
+    import json
+
+    from tidegate.agent import unitdrift
+    from tidegate.config.model import Config
+    from tidegate.units import report
+
+    config = _config(chosen, root)
+    if not isinstance(config, Config):
+        sys.stderr.write(config)
+        return EXIT_USAGE
+    found = asyncio.run(unitdrift.look(root, config))
+    if chosen.format == "json":
+        rows = [{"code": one.code, "text": one.text, "hint": one.hint} for one in found.troubles]
+        told = {"troubles": rows, "asked_systemd": found.asked_systemd}
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    elif found.troubles:
+        lines = [line for one in found.troubles for line in report.trouble(one)]
+        sys.stdout.write(report.clean("\n".join(["not as it was applied:", *lines]) + "\n"))
+    else:
+        where = ", and systemd has loaded it" if found.asked_systemd else "; systemd was not asked"
+        sys.stdout.write(f"all is as it was applied and as it would be planned today{where}\n")
+    return EXIT_REFUSED if found.troubles else EXIT_OK
 
 
 def _reload(root: "Path", touched: Sequence[str], *, changed: bool) -> bool:

@@ -55,7 +55,7 @@ def made(root: Path, **asked: object) -> Plan:
 
 
 def apply(root: Path, **asked: object) -> bool:
-    return dropins.apply(root, made(root, **asked))
+    return dropins.apply(root, made(root, **asked), Options(**asked))  # type: ignore[arg-type]
 
 
 def remove(root: Path) -> dropins.Removal:
@@ -115,7 +115,7 @@ def test_apply_and_remove_leave_the_tree_as_it_was(
     root = host_root(packaging, tmp_path)
     before = state(root)
     wanted = made(root, strategy=strategy)
-    assert dropins.apply(root, wanted)
+    assert apply(root, strategy=strategy)
     for path, text in wanted.drop_ins.items():
         assert (root / path.lstrip("/")).read_text() == text
     applied = state(root)

@@ -155,6 +155,45 @@ def test_what_unit_files_hold_does_not_reach_the_terminal_as_it_is(
     assert "\\x1b[2Jhello" in shown
 
 
+def test_verify_names_what_is_not_as_it_was_applied(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing() -> str:
+        assert units(root, "verify") == REFUSED
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "units.not-applied" in failing()
+    units(root, "apply", "--timeout", "2min", "--controller", "other-host")
+    capsys.readouterr()
+    assert units(root, "verify") == OK
+    assert "systemd was not asked" in capsys.readouterr().out
+
+    with (root / GATE).open("a") as stream:
+        stream.write("# mine\n")
+    assert f"/{GATE} was changed since it was written" in failing()
+    (root / GATE).unlink()
+    assert f"/{GATE} is not there any more (units.drift)" in failing()
+    link = root / "etc/systemd/system/tidegate-agent.service.wants/tidegate-ready.service"
+    link.unlink()
+    assert "the unit is not enabled (units.drift)" in failing()
+    units(root, "apply", "--timeout", "2min", "--controller", "other-host")
+    capsys.readouterr()
+    assert units(root, "verify") == OK
+
+
+def test_verify_sees_a_package_upgrade_that_asks_for_another_plan(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units(root, "apply")
+    startup = root / "usr/lib/systemd/system/incus-startup.service"
+    startup.write_text(startup.read_text().replace("TimeoutStartSec=600s", "TimeoutStartSec=700s"))
+    capsys.readouterr()
+    assert units(root, "verify", "--format", "json") == REFUSED
+    (trouble,) = json.loads(capsys.readouterr().out)["troubles"]
+    assert trouble["code"] == "units.plan-changed"
+    assert "60-tidegate-startup.conf would be another today" in trouble["text"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_without_root_a_tree_of_root_is_refused_in_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]

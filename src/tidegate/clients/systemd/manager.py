@@ -64,6 +64,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     fragment_path: str = ""
     drop_ins: tuple[str, ...] = ()
     need_daemon_reload: bool = False
+    after: tuple[str, ...] = ()
+    """Every unit that it is ordered after, as systemd has it in memory, drop-ins and defaults included."""
     job: int | None = None
     """Id of the job that is queued or runs for this unit."""
     active_enter: float | None = None
@@ -243,6 +245,7 @@ def decode(name: str, properties: Mapping[str, tuple[str, Any]]) -> Unit:
         fragment_path=found.get("FragmentPath", ""),
         drop_ins=tuple(found.get("DropInPaths", ())),
         need_daemon_reload=found.get("NeedDaemonReload", False),
+        after=tuple(found.get("After", ())),
         job=job or None,
         active_enter=_moment(found.get("ActiveEnterTimestampMonotonic", 0)),
         active_exit=_moment(found.get("ActiveExitTimestampMonotonic", 0)),

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What systemd has in memory against what was applied."""
+
+import msgspec
+
+from tidegate.actuators.dropins import Record
+from tidegate.agent import unitdrift
+from tidegate.clients.systemd.manager import Unit
+from tidegate.units.host import Strategy
+
+GATE = "/etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
+RECORD = Record(strategy=Strategy.GATE, drop_ins={GATE: ""})
+INCUS = Unit(
+    name="incus.service",
+    load_state="loaded",
+    active_state="active",
+    sub_state="running",
+    drop_ins=(GATE,),
+    after=("basic.target", "tidegate-ready.service"),
+)
+
+
+def told(**changes: object) -> list[str]:
+    unit = msgspec.structs.replace(INCUS, **changes)
+    return [one.text for one in unitdrift.of_manager(RECORD, {"incus.service": unit})]
+
+
+def test_what_is_loaded_and_ordered_is_good() -> None:
+    assert told() == []
+
+
+def test_a_drop_in_that_systemd_never_read_is_named() -> None:
+    assert told(drop_ins=()) == [f"systemd has not read {GATE}"]
+
+
+def test_files_that_changed_since_they_were_read_are_named() -> None:
+    assert told(need_daemon_reload=True) == [
+        "the files of incus.service have changed since systemd read them"
+    ]
+
+
+def test_an_order_that_did_not_come_about_is_named() -> None:
+    assert told(after=("basic.target",)) == [
+        "in systemd's memory incus.service is not ordered after tidegate-ready.service"
+    ]
+
+
+def test_a_unit_that_is_masked_is_named() -> None:
+    (text,) = told(load_state="masked")
+    assert "as masked" in text
