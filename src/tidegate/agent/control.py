@@ -99,6 +99,9 @@ class ControlSocket:
             await self._converse(reader, writer)
         except (OSError, TimeoutError, ValueError) as error:
             _log.debug("a client of the control socket was dropped: %s", error)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             self._clients.discard(task)
             writer.close()
