@@ -19,4 +19,6 @@ def test_every_key_says_what_it_is_for_or_speaks_for_itself() -> None:
         for line in make_docs.page().splitlines()
         if line.startswith("| `") and line.rstrip().endswith("|  |")
     ]
-    assert {name.rpartition("_")[2] for name in silent} <= {"unit", "deadline", "use", "level"}, silent
+    assert {name.rpartition("_")[2] for name in silent} <= {"unit", "deadline", "use", "level"}, (
+        silent
+    )
