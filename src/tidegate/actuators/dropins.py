@@ -274,18 +274,20 @@ def _place(root: Path, path: str) -> Path:
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Keep a second one of us out. The lock goes with the process and leaves no file."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        text = f"cannot open {root}: {error.strerror}"
+        hint = "run as root, or give this user access to it"
+        raise errors.ClientError(Trouble(code="file.error", text=text, hint=hint)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"another `tidegate units` is at work on {root}"
+            hint = "try again when it has ended"
+            raise errors.ClientError(Trouble(code="units.busy", text=text, hint=hint)) from error
         yield
-    except BlockingIOError as error:
-        raise errors.ClientError(
-            Trouble(
-                code="units.busy",
-                text=f"another `tidegate units` is at work on {root}",
-                hint="try again when it has ended",
-            )
-        ) from error
     finally:
         os.close(descriptor)
 

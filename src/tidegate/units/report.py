@@ -22,7 +22,7 @@ def is_pending(plan: Plan) -> bool:
 
 def text(plan: Plan) -> str:
     """Return the plan for a person: what was recognised and chosen and why, what is wrong, every file as a difference."""
-    return clean("\n".join(_lines(plan)) + "\n")
+    return clean("\n".join(_lines(plan)).lstrip("\n") + "\n")
 
 
 def document(plan: Plan) -> dict[str, Any]:

@@ -63,3 +63,33 @@ def test_a_file_larger_than_expected_is_refused(tmp_path: Path) -> None:
 def test_text_that_is_not_utf8_is_still_read(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a\xffb")
     assert files.read_text(tmp_path / "x") == "a�b"
+
+
+def test_directories_and_links_come_and_go(tmp_path: Path) -> None:
+    folder, moved = tmp_path / "folder", tmp_path / "moved"
+    files.make_directory(folder, mode=0o750)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    files.make_link(folder / "link", "target")
+    assert (folder / "link").is_symlink()
+    assert not files.remove_directory(folder)
+    files.remove(folder / "link")
+    files.remove(folder / "link")
+    files.move(folder, moved)
+    assert files.remove_directory(moved)
+    assert files.remove_directory(moved)
+    files.make_directory(moved)
+    (moved / "file").touch()
+    files.clear(moved)
+    files.clear(moved)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_made_or_removed_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    below = tmp_path / "file" / "below"
+    with pytest.raises(errors.ClientError, match=str(below)):
+        files.make_directory(below)
+    with pytest.raises(errors.ClientError, match=str(below)):
+        files.make_link(below, "x")
+    with pytest.raises(errors.ClientError, match=str(below)):
+        files.move(below, tmp_path / "file" / "other")

@@ -93,6 +93,7 @@ class FakeSystemd:
         self.units: dict[str, dict[str, tuple[str, Any]]] = {"incus.service": {**UNIT, **SERVICE}}
         self.system_state = "running"
         self.started: list[tuple[str, str]] = []
+        self.reloads = 0
         self.subscribed = False
         self.hangs = False
         self.refuses: str | None = None
@@ -129,6 +130,9 @@ class FakeSystemd:
                 )
             self.started.append(message.body)
             return jeepney.new_method_return(message, "o", (f"{manager.PATH}/job/7",))
+        if member == "Reload":
+            self.reloads += 1
+            return jeepney.new_method_return(message)
         if member == "Subscribe":
             self.subscribed = True
             return jeepney.new_method_return(message)

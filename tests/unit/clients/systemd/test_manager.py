@@ -61,6 +61,15 @@ async def test_a_start_is_queued(manage: Manager, systemd: FakeSystemd) -> None:
     assert systemd.started == [("incus.service", "replace")]
 
 
+async def test_unit_files_are_read_anew(manage: Manager, systemd: FakeSystemd) -> None:
+    await manage.reload()
+    assert systemd.reloads == 1
+    systemd.refuses = "org.freedesktop.DBus.Error.AccessDenied"
+    with pytest.raises(errors.ClientError) as caught:
+        await manage.reload()
+    assert caught.value.code == "systemd.permission"
+
+
 async def test_a_start_of_nothing(manage: Manager) -> None:
     with pytest.raises(errors.ClientError) as caught:
         await manage.start_unit("none.service")
