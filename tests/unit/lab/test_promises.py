@@ -29,6 +29,17 @@ def test_a_container_that_is_late_is_named_with_its_delay() -> None:
     assert "s1 with the agent: c2 ran 2.00 s after" in sentence
 
 
+def test_one_late_boot_is_doubted_and_the_median_decides() -> None:
+    late = boot("s1", Variant.AGENT, 25.6, 27.0, 26.4, 1.7)
+    good = boot("s1", Variant.AGENT, 25.6, 25.9, 26.0, 1.7)
+    assert promises.doubtful([late]) == ["s1"]
+    assert promises.doubtful([good]) == []
+    assert promises.broken([late, good, good]) == []
+    (sentence,) = promises.broken([late, late, good])
+    assert "c2 ran 2.00 s after" in sentence
+    assert "median of 3" in sentence
+
+
 def test_the_end_of_incus_first_pass_counts_when_it_is_later() -> None:
     assert promises.broken([boot("s1", Variant.AGENT, 31, 31.2, 31.4, 1.7, first=30.5)]) == []
 
