@@ -21,6 +21,7 @@ from tidegate.clients import clock, errors, files, unitfiles
 from tidegate.clients.incus import client as incus_client
 from tidegate.clients.incus import socket as incus_socket
 from tidegate.clients.incus import wire
+from tidegate.clients.linstor import wire as linstor_wire
 from tidegate.clients.systemd.manager import Manager
 from tidegate.config import controllers
 from tidegate.config.model import Config
@@ -40,7 +41,8 @@ _BRING_UP: Final = ("drbd-reactor.service", "drbd.service")
 _SHARED: Final = re.compile(r"libsystemd-shared-(\d+)")
 _LIBRARIES: Final = ("/usr/lib/systemd", "/usr/lib/*/systemd", "/lib/systemd")
 _OLDEST: Final = 252
-_DIRECTORY: Final = "StorDriver/FileDir"
+_DIRECTORIES: Final = ("StorDriver/StorPoolName", "StorDriver/FileDir")
+"""Where LINSTOR keeps the directory of a file-based pool: seen is the first, the other is older."""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,14 +259,17 @@ async def _storage_pools(
         return None
     finally:
         await linstor.aclose()
-    return tuple(
-        StoragePool(
-            name=row.storage_pool_name,
-            provider=row.provider_kind,
-            directory=row.props.get(_DIRECTORY, ""),
-        )
-        for row in rows
-        if row.provider_kind != "DISKLESS"
+    return tuple(storage_pool(row) for row in rows if row.provider_kind != "DISKLESS")
+
+
+def storage_pool(row: linstor_wire.StoragePool) -> StoragePool:
+    """Return a storage pool as a plan wants it."""
+    values = (row.props.get(key, "") for key in _DIRECTORIES)
+    directory = next((value for value in values if value.startswith("/")), "")
+    return StoragePool(
+        name=row.storage_pool_name,
+        provider=row.provider_kind,
+        directory=directory if row.provider_kind.startswith("FILE") else "",
     )
 
 

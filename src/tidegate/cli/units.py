@@ -71,6 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WHERE",
         help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}",
     )
+    _add_shell_options(parser)
+    return parser
+
+
+def _add_shell_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="the host's root; default /, which is this host"
     )
@@ -81,7 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"configuration file of this host (default {options.CONFIG_FILE})",
     )
-    return parser
 
 
 def run(argv: Sequence[str]) -> int:

@@ -10,11 +10,12 @@ from tidegate.agent import unitview
 from tidegate.agent.unitview import Told
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import PoolAnswer
+from tidegate.clients.linstor import wire as linstor_wire
 from tidegate.config.model import Config
 from tidegate.core.ids import InstanceId, InstanceName, NodeName, PoolName, ProjectName
 from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool
 from tidegate.units.deadlock import BroughtUpBy, Controller, Place
-from tidegate.units.host import IncusView
+from tidegate.units.host import IncusView, StoragePool
 from tidegate.units.tree import Index
 
 MAC = "00:16:3e:aa:bb:cc"
@@ -104,6 +105,21 @@ def test_instances_on_other_pools_are_known_from_the_kept_map(pool: str) -> None
     )
     assert unitview.incus(kept, None).other_pools_wanted is (pool == "local")
     assert unitview.incus(None, None) == IncusView()
+
+
+@pytest.mark.parametrize(
+    ("provider", "value", "directory"),
+    [("FILE", "/srv/poolb-n1", "/srv/poolb-n1"), ("LVM_THIN", "vg0/thin", "")],
+)
+def test_the_directory_of_a_pool_of_files_is_known(
+    provider: str, value: str, directory: str
+) -> None:
+    row = linstor_wire.StoragePool(
+        storage_pool_name="p", provider_kind=provider, props={"StorDriver/StorPoolName": value}
+    )
+    assert unitview.storage_pool(row) == StoragePool(
+        name="p", provider=provider, directory=directory
+    )
 
 
 async def test_below_another_root_only_its_files_count(tmp_path: Path) -> None:
