@@ -61,12 +61,11 @@ class ControlSocket:
         async with server:
             ready.set()
             try:
-                await server.serve_forever()
+                # Not serve_forever(): cancelled, it waits for its clients (Python 3.12 and later), and those wait for minutes.
+                await asyncio.Event().wait()
             finally:
                 self._path.unlink(missing_ok=True)
-                for client in (
-                    self._clients
-                ):  # or closing would wait for those that wait (Python 3.12 and later)
+                for client in tuple(self._clients):
                     client.cancel()
 
     async def _listen(self) -> asyncio.Server:
