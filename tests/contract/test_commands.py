@@ -43,9 +43,14 @@ sys.exit(tidegate.cli.main.main(sys.argv[1:]))
 
 
 async def tidegate(
-    *arguments: str, unprivileged: bool = False, env: dict[str, str] | None = None, folder: Path
+    *arguments: str,
+    unprivileged: bool = False,
+    env: dict[str, str] | None = None,
+    folder: Path,
+    program: str | None = None,
 ) -> Done:
     """Run the command in an environment that shows nothing of this machine's own Tidegate, LINSTOR or Incus."""
+    program = _AS_NOBODY if unprivileged else program
     clean = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"}
     clean |= {
         "TIDEGATE_AGENT_RUN_DIR": str(folder / "run"),
@@ -56,7 +61,7 @@ async def tidegate(
     process = await asyncio.create_subprocess_exec(
         *(
             sys.executable,
-            *(["-c", _AS_NOBODY] if unprivileged else ["-m", "tidegate"]),
+            *(["-c", program] if program else ["-m", "tidegate"]),
             *arguments,
         ),
         stdout=subprocess.PIPE,
@@ -272,6 +277,49 @@ async def test_wait_at_a_controller_that_hangs(tmp_path: Path) -> None:
     assert done.code in {TIME_OUT, UNKNOWN}
     assert "controller" in last_line(done.err)
     assert done.took < 6
+
+
+_NO_ANSWER_FROM_DNS = """
+import socket, sys, threading
+def hang(*_arguments, **_keywords):
+    threading.Event().wait(60)
+socket.getaddrinfo = hang
+from tidegate.cli.main import main
+sys.exit(main())
+"""
+NAMED = ("--controller", "http://controller.example:3370", "--node", "n1")
+
+
+@pytest.mark.parametrize("command", ["status", "wait satellite --timeout 1"])
+async def test_a_name_that_is_never_resolved_holds_up_no_command(
+    tmp_path: Path, command: str
+) -> None:
+    """The thread that asks for it cannot be cancelled; it is left behind."""
+    arguments = (*command.split(), *NAMED)
+    done = await tidegate(*arguments, folder=tmp_path, program=_NO_ANSWER_FROM_DNS)
+    assert done.took < 8
+    assert done.code in {TIME_OUT, UNKNOWN}
+    assert "Traceback" not in done.err
+
+
+async def test_a_name_that_is_never_resolved_holds_up_no_agents_end(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _NO_ANSWER_FROM_DNS, "agent", *NAMED),
+        *("--run-dir", str(run_dir), "--state-dir", str(tmp_path / "state")),
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"},
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(nodes.WITHIN):
+        while b"satellite" not in await process.stderr.readline():
+            pass
+        began = asyncio.get_running_loop().time()
+        process.terminate()
+        _out, err = await process.communicate()
+    assert process.returncode == 0
+    assert asyncio.get_running_loop().time() - began < 3
+    assert b"Traceback" not in err
 
 
 @pytest.mark.needs("root")

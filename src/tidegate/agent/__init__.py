@@ -13,5 +13,6 @@
 ``direct``    the same observation without an agent, for commands on a host where none runs
 ``verdicts``  the gate's verdicts on what is seen, one after another
 ``gatekeeper``  the life of ``tidegate gate``: the agent's verdicts, or its own look, and always an end
+``ending``    an event loop whose end waits for no thread
 ``service``   the life of ``tidegate agent``: signals, sd_notify, watchdog
 """

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidegate.agent import setup, wiring
+from tidegate.agent import ending, setup, wiring
 from tidegate.agent.views import Views
 from tidegate.config.model import Config
 
@@ -37,7 +37,7 @@ def wait(
     loaded = setup.load(overrides=overrides, config=config)
     if isinstance(loaded, str):
         return {"exit": 2, "text": loaded}
-    return asyncio.run(_answer(request, loaded, show))
+    return ending.run(_answer(request, loaded, show))
 
 
 async def _answer(request: dict[str, Any], config: Config, show: Show) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tidegate.agent import wiring
+from tidegate.agent import ending, wiring
 from tidegate.agent.control import ControlSocket, SocketTaken, SocketUnusable
 from tidegate.agent.loop import Loop
 from tidegate.agent.views import Views
@@ -34,7 +34,7 @@ def run(config: Config, *, act: bool = True, ready: Callable[[Path], None] | Non
     """
     code = 0
     try:
-        asyncio.run(_run(config, act=act, ready=ready))
+        ending.run(_run(config, act=act, ready=ready))
     except* SocketUnusable as unusable:
         for error in set(_leaves(unusable)):
             name = "agent.second" if isinstance(error, SocketTaken) else "agent.no-socket"

@@ -2,6 +2,7 @@
 """The door: which command was meant. Imports nothing of a command before it is called, and argparse only where needed."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -78,4 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our pipe had enough, which is no fault
         sys.stderr.close()
         return EXIT_OK
+    if argv is None:
+        _leave_no_matter_what_hangs(code)
     return code
+
+
+def _leave_no_matter_what_hangs(code: int) -> None:
+    """End the process here if threads are left: Python would wait for one that resolves a name for as long as that takes."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        sys.stderr.flush()
+        os._exit(code)
