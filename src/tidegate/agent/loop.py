@@ -93,7 +93,8 @@ class Loop:
             self._recorder.note(event)
 
     async def next_report(self) -> Report:
-        """Return the report of the next cycle."""
+        """Return the report of the next cycle. Who asks is waiting for something."""
+        self._observer.attend()
         await self._next.wait()
         return self._report
 

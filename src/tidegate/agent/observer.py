@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -23,6 +24,8 @@ from tidegate.probes.hints.base import Listener
 
 LOOK_LIMIT = 10.0
 """Seconds after which a look is given up, whatever the probe's own deadlines do."""
+ATTENDED_FOR = 6.0
+"""Seconds for which one who waits is taken to go on waiting: longer than the pause between two of its questions."""
 _log = logging.getLogger("tidegate.observer")
 
 
@@ -52,6 +55,7 @@ class Observer:
         self._listening = [Listening(listener, self, boot.seconds) for listener in listeners]
         self._news = asyncio.Event()
         self._waiting_since: float | None = boot.seconds()
+        self._attended = (-math.inf, -math.inf)
         self.snapshot = snapshot
         self.report: Report | None = None
         self._looks = dict.fromkeys(self._bells, 0)
@@ -81,8 +85,23 @@ class Observer:
 
     @property
     def is_waiting(self) -> bool:
-        """Something that is wanted is not ready, as of the last report."""
-        return self._waiting_since is not None
+        """Something that is wanted is not ready, as of the last report, or somebody waits for something."""
+        return self._eager_since() is not None
+
+    def attend(self) -> None:
+        """Say that somebody waits, for some seconds from now on: whatever it is for, it is looked at as if it were wanted."""
+        now = self._boottime()
+        began, last = self._attended
+        if now - last > ATTENDED_FOR:
+            began = now
+        self._attended = (began, now)
+        if began == now:
+            self.hint(*self._bells)
+
+    def _eager_since(self) -> float | None:
+        """Return since when looks are to be frequent; None at rest."""
+        began, last = self._attended
+        return began if self._boottime() - last <= ATTENDED_FOR else self._waiting_since
 
     async def next_news(self, within: float | None) -> None:
         """Return when a look has told something new, or after ``within`` seconds."""
@@ -142,7 +161,7 @@ class Observer:
                 self._intervals,
                 probe.source,
                 self.report,
-                waiting_since=self._waiting_since,
+                waiting_since=self._eager_since(),
                 cost=cost,
             )
             await bell.wait(pause)
@@ -151,7 +170,7 @@ class Observer:
         return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST
 
     async def _look(self, probe: Probe) -> Observation:
-        need = needs.of(self.snapshot, self.report, urgent=self._waiting_since is not None)
+        need = needs.of(self.snapshot, self.report, urgent=self.is_waiting)
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)
@@ -178,7 +197,7 @@ class Observer:
             self.changed.set()
             self._news.set()
             self._news = asyncio.Event()
-            if self._waiting_since is not None:
+            if self.is_waiting:
                 # What changes in one place has often changed in others too: ONLINE, DRBD and devices come together.
                 self.hint(*(source for source in self._bells if source is not seen.source))
 

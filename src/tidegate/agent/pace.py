@@ -51,7 +51,7 @@ GAP = 0.02
 """Seconds between two looks at a source that hints ask for: what is told together is looked at together."""
 LONGEST_GAP = 1.0
 """Seconds after which a source that answers slowly may be looked at again if a hint asks for it."""
-LOOK_MOST = 0.2
+LOOK_MOST = 2.0
 """Processor seconds that looks at one source, asked for by hints, may use at once; then they go on at a share of one core."""
 LOOK_REST, LOOK_WAITING = 0.001, 0.05
 """That share: while all is well, and while something waits. Beyond it the source is polled only, as if there were no hints."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tidegate.agent import observer as observing
+from tidegate.agent import pace
 from tidegate.agent.boot import this_boot
 from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
@@ -135,3 +136,39 @@ async def test_once_more_waits_for_a_look_that_began_afterwards_and_for_no_hung_
         seen = host.looks
         await observer.once_more()
         assert host.looks > seen
+
+
+async def test_who_waits_for_something_is_served_at_the_pace_of_waiting_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person may wait for what nobody wants: an instance that is not started at boot."""
+    monkeypatch.setattr(observing, "ATTENDED_FOR", 0.2)
+    monkeypatch.setattr(pace, "is_waiting", lambda _report: False)
+    host = HostLooker()
+    observer = make(host)
+    observer._intervals = Pace(fast=0.01, rest=3600.0)
+    async with running(observer):
+        await host.reach(1)
+        observer.judge()
+        rests = not observer.is_waiting
+        observer.attend()
+        assert rests
+        assert observer.is_waiting
+        await host.reach(host.looks + 3)
+        await until(lambda: not observer.is_waiting, observer)
+        seen = host.looks
+        await asyncio.sleep(0.1)
+        assert host.looks <= seen + 1
+
+
+async def test_a_hint_is_followed_by_a_look_and_only_at_that_source() -> None:
+    host, other = HostLooker(), HostLooker()
+    other.source = Source.SYSTEMD
+    observer = make(host, other)
+    observer._intervals = Pace(fast=3600.0, rest=3600.0)
+    async with running(observer):
+        await observer.settle(5.0)
+        seen = other.looks
+        observer.hint(Source.HOST, Source.INCUS)
+        await host.reach(2)
+        assert other.looks == seen

@@ -11,7 +11,7 @@ from tests.lab import golden
 
 from tidegate.clients.drbd import events2
 
-PROGRAM = golden.HERE / "rootfs/usr/sbin/drbdsetup"
+PROGRAM = golden.HERE / "rootfs/usr/lib/lab/drbdsetup.py"
 BEFORE = [
     "exists resource name:r1 role:Secondary suspended:no",
     "exists device name:r1 volume:0 minor:1000 disk:Attaching",
