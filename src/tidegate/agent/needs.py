@@ -7,9 +7,8 @@ from tidegate.core.snapshot import Snapshot
 from tidegate.probes.base import Need, Urgency
 
 
-def of(snapshot: Snapshot, report: Report | None, *, urgent: bool) -> Need:
+def of(snapshot: Snapshot, report: Report | None, urgency: Urgency) -> Need:
     """Return what to look at now. Before the first report that is what the kept map wants."""
-    urgency = Urgency.FAST if urgent else Urgency.REST
     return Need.of(snapshot, _wanted_volumes(snapshot, report), urgency)
 
 

@@ -19,13 +19,15 @@ from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import SECTIONS, Liveness, Observation, Snapshot, Source, apply
 from tidegate.core.trouble import Trouble
 from tidegate.health import judge
-from tidegate.probes.base import Probe
+from tidegate.probes.base import Probe, Urgency
 from tidegate.probes.hints.base import Listener
 
 LOOK_LIMIT = 10.0
 """Seconds after which a look is given up, whatever the probe's own deadlines do."""
 ATTENDED_FOR = 6.0
 """Seconds for which one who waits is taken to go on waiting: longer than the pause between two of its questions."""
+_COME_TOGETHER = frozenset({Source.LINSTOR, Source.DRBD, Source.DEVICES})
+"""ONLINE, the state of DRBD and the device nodes."""
 _log = logging.getLogger("tidegate.observer")
 
 
@@ -98,6 +100,11 @@ class Observer:
         if began == now:
             self.hint(*self._bells)
 
+    def _urgency(self) -> Urgency:
+        if self._boottime() - self._attended[1] <= ATTENDED_FOR:
+            return Urgency.ATTENDED
+        return Urgency.REST if self._waiting_since is None else Urgency.FAST
+
     def _eager_since(self) -> float | None:
         """Return since when looks are to be frequent; None at rest."""
         began, last = self._attended
@@ -121,7 +128,7 @@ class Observer:
             boot_wall=self._boot.began(),
         )
         self.report = judge.judge(self.snapshot, self._policy)
-        if not pace.is_waiting(self.report):
+        if not pace.is_waiting(self.report, self.snapshot):
             self._waiting_since = None
         elif self._waiting_since is None:
             self._waiting_since = now
@@ -170,7 +177,7 @@ class Observer:
         return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST
 
     async def _look(self, probe: Probe) -> Observation:
-        need = needs.of(self.snapshot, self.report, urgent=self.is_waiting)
+        need = needs.of(self.snapshot, self.report, self._urgency())
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)
@@ -198,8 +205,8 @@ class Observer:
             self._news.set()
             self._news = asyncio.Event()
             if self.is_waiting:
-                # What changes in one place has often changed in others too: ONLINE, DRBD and devices come together.
-                self.hint(*(source for source in self._bells if source is not seen.source))
+                # What changes in one place has often changed in others too; what systemd and Incus do, they tell.
+                self.hint(*(_COME_TOGETHER - {seen.source}))
 
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:

@@ -3,8 +3,10 @@
 
 import msgspec
 
+from tidegate.core.facts import IncusPhase
 from tidegate.core.finding import Report
-from tidegate.core.snapshot import Source
+from tidegate.core.ids import SubjectKind
+from tidegate.core.snapshot import Liveness, Snapshot, Source
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +19,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     slow: float = 2.0
 
 
+_INCUS_OWN = frozenset({SubjectKind.INCUS, SubjectKind.INSTANCE})
 LOCAL = frozenset({Source.HOST, Source.DRBD, Source.DEVICES})
 """Looking at these asks nobody but this kernel."""
 
@@ -42,9 +45,18 @@ def interval(
     return chosen if source in LOCAL else max(chosen, 3 * cost)
 
 
-def is_waiting(report: Report) -> bool:
-    """Return True when something that is wanted is not ready."""
-    return any(state.wanted and not state.ready for state in report.subjects.values())
+def is_waiting(report: Report, snapshot: Snapshot) -> bool:
+    """Return True when something that is wanted is not ready, and frequent looks could be of use.
+
+    While Incus's own first pass starts instances whose storage is ready, its API holds every start of ours (facts/incus.md A25)
+    and each look would only slow it down; systemd tells the end of the pass.
+    """
+    waiting = [state for state in report.subjects.values() if state.wanted and not state.ready]
+    phase = snapshot.incus.value.phase if snapshot.incus is not None else None
+    systemd = snapshot.source(Source.SYSTEMD).liveness
+    if phase is IncusPhase.AUTOSTART and systemd is Liveness.UP:
+        return any(state.subject.kind not in _INCUS_OWN for state in waiting)
+    return bool(waiting)
 
 
 GAP = 0.02

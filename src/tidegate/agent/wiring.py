@@ -47,6 +47,8 @@ from tidegate.probes.incus import IncusProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
 
 FLUSH_WITHIN = 3.0
+SPARE_INCUS = 3.0
+"""Seconds between two whole readings of an incusd that is starting its instances."""
 OBSERVES = "observes only: acts on nothing"
 _log = logging.getLogger("tidegate")
 
@@ -77,7 +79,7 @@ async def open_parts(
         if trouble is not None:
             _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
         boot = this_boot(Path(config.host.root))
-        clients = _Clients(config, wanted, boot.seconds)
+        clients = _Clients(config, wanted, boot.seconds, repeated=keep)
         stack.push_async_callback(clients.close)
         observer = _observer(config, clients, wanted, boot, listen=listen)
         clients.linstor.unnamed = lambda: discovery.unnamed(observer.snapshot)
@@ -101,7 +103,10 @@ async def open_parts(
 class _Clients:
     """The clients of this host, made once and shared by probes and actuators."""
 
-    def __init__(self, config: Config, wanted: WantedMap | None, boottime: Clock) -> None:
+    def __init__(
+        self, config: Config, wanted: WantedMap | None, boottime: Clock, *, repeated: bool
+    ) -> None:
+        self._repeated = repeated
         self._config = config
         self._boottime = boottime
         self.linstor = Linstor(config, wanted, boottime)
@@ -132,6 +137,7 @@ class _Clients:
             unit=self.ask_incus_unit,
             clock=now,
             deadline=config.incus.deadline,
+            spare=SPARE_INCUS if self._repeated else 0.0,
             on_server=self._learn_from_incus,
         )
         return (

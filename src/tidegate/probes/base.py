@@ -25,6 +25,8 @@ LIMIT: Final = 10.0
 class Urgency(enum.StrEnum):
     """How eagerly the caller waits."""
 
+    ATTENDED = "attended"
+    """Somebody waits at this moment: nothing is put off."""
     FAST = "fast"
     """Something is waited for: what changes quickly is looked at."""
     REST = "rest"

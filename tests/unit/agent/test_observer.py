@@ -143,7 +143,7 @@ async def test_who_waits_for_something_is_served_at_the_pace_of_waiting_and_not_
 ) -> None:
     """A person may wait for what nobody wants: an instance that is not started at boot."""
     monkeypatch.setattr(observing, "ATTENDED_FOR", 0.2)
-    monkeypatch.setattr(pace, "is_waiting", lambda _report: False)
+    monkeypatch.setattr(pace, "is_waiting", lambda _report, _snapshot: False)
     host = HostLooker()
     observer = make(host)
     observer._intervals = Pace(fast=0.01, rest=3600.0)

@@ -5,8 +5,9 @@ import pytest
 
 from tidegate.agent.pace import GAP, LONGEST_GAP, Allowance, Pace, gap, interval, is_waiting
 from tidegate.core import ids
+from tidegate.core.facts import IncusFacts, IncusPhase
 from tidegate.core.finding import Grade, Report, SubjectState
-from tidegate.core.snapshot import Source
+from tidegate.core.snapshot import Fact, Liveness, Snapshot, Source, SourceState
 
 PACE = Pace(fast=0.25, rest=10.0, slow=2.0, slow_after=900.0)
 
@@ -37,10 +38,51 @@ def test_looking_at_this_kernel_costs_nobody_else_anything() -> None:
     assert interval(PACE, Source.DEVICES, report(ready=False), waiting_since=90.0, cost=2.0) == 0.25
 
 
+def snapshot(phase: IncusPhase | None, systemd: Liveness = Liveness.UP) -> Snapshot:
+    incus = (
+        Fact(value=IncusFacts(phase=phase), source=Source.INCUS, at=1.0, since=1.0)
+        if phase
+        else None
+    )
+    sources: dict[str, SourceState] = {Source.SYSTEMD: SourceState(liveness=systemd)}
+    return Snapshot(
+        at=1.0,
+        boot_wall=0.0,
+        boot_id=ids.BootId("b"),
+        node=ids.NodeName("n1"),
+        sources=sources,
+        incus=incus,
+    )
+
+
 def test_only_what_is_wanted_is_waited_for() -> None:
-    assert is_waiting(report(ready=False))
-    assert not is_waiting(report(ready=False, wanted=False))
-    assert not is_waiting(report())
+    early = snapshot(None)
+    assert is_waiting(report(ready=False), early)
+    assert not is_waiting(report(ready=False, wanted=False), early)
+    assert not is_waiting(report(), early)
+
+
+@pytest.mark.parametrize(
+    ("subject", "phase", "systemd", "expected"),
+    [
+        pytest.param(
+            "instance/default/c1", IncusPhase.AUTOSTART, Liveness.UP, False, id="its-turn"
+        ),
+        pytest.param("incus", IncusPhase.AUTOSTART, Liveness.UP, False, id="its-own-pass"),
+        pytest.param("satellite", IncusPhase.AUTOSTART, Liveness.UP, True, id="storage-missing"),
+        pytest.param("instance/default/c1", IncusPhase.READY, Liveness.UP, True, id="our-turn"),
+        pytest.param(
+            "instance/default/c1", IncusPhase.AUTOSTART, Liveness.OFF, True, id="nobody-tells"
+        ),
+    ],
+)
+def test_incus_is_left_alone_while_it_starts_what_can_start(
+    subject: str, phase: IncusPhase, systemd: Liveness, expected: bool
+) -> None:
+    what = ids.Subject.parse(subject)
+    state = SubjectState(subject=what, grade=Grade.FAILING, ready=False)
+    seen = Report(at=9.0, node="n1", findings=(), subjects={subject: state})
+    assert is_waiting(seen, snapshot(phase, systemd)) is expected
 
 
 def test_an_allowance_refills_with_time_and_never_beyond_its_size() -> None:

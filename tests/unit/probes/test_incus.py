@@ -175,6 +175,31 @@ async def test_autostart_goes_on_while_the_api_answers(client: IncusClient, fake
     assert seen.instances
 
 
+async def test_a_daemon_that_starts_its_instances_is_spared(
+    client: IncusClient, fake: Fake
+) -> None:
+    fill(fake)
+    starting(fake)
+    await fake.on_socket(client.socket)
+    now = 10.0
+    looked = incus.IncusProbe(
+        client, unit=Systemd(ACTIVATING), clock=lambda: now, deadline=5.0, spare=3.0
+    )
+    first = await looked.look(NEED)
+    now = 12.0
+    second = await looked.look(NEED)
+    assert fake.asked.count("/1.0") == 1
+    assert first.incus is not None
+    assert second.incus is not None
+    assert first.incus.phase is second.incus.phase is IncusPhase.AUTOSTART
+    assert (first.incus.version, first.instances, second.instances) == ("7.0.2", None, None)
+    assert (await looked.look(base.Need(urgency=base.Urgency.ATTENDED))).instances
+    now = 14.0
+    assert (await looked.look(NEED)).instances is None
+    now = 15.5
+    assert (await looked.look(NEED)).instances
+
+
 async def test_a_silent_api_is_starting_and_then_up(client: IncusClient, fake: Fake) -> None:
     fill(fake)
     starting(fake)

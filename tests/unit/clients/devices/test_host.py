@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.clients.devices import host
+from tidegate.clients.devices import host, listeners
 
 
 def test_the_module_and_its_version(tmp_path: Path) -> None:
@@ -32,7 +32,12 @@ def test_links_by_resource(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (10, "::1")])
-def test_a_port_that_listens(family: int, address: str) -> None:
+@pytest.mark.parametrize("kernel", [True, False], ids=["sock_diag", "proc"])
+def test_a_port_that_listens(
+    family: int, address: str, kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel:
+        monkeypatch.setattr(listeners, "listens", lambda port: None)  # noqa: ARG005
     with socket.socket(family) as server:
         try:
             server.bind((address, 0))
@@ -42,6 +47,15 @@ def test_a_port_that_listens(family: int, address: str) -> None:
         assert host.port_listening(port) is False  # bound, and nobody listens
         server.listen()
         assert host.port_listening(port) is True
+
+
+def test_the_kernel_is_asked_and_answers() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert listeners.listens(port) is False
+        server.listen()
+        assert listeners.listens(port) is True
 
 
 def test_a_machine_without_proc(tmp_path: Path) -> None:
