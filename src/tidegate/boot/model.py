@@ -1,0 +1,463 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about one boot, as values: lines, events, phases, causes, stories, and two boots side by side.
+
+Times named ``at``, ``begin`` and ``end`` are seconds since the boot began (``BootAnalysis.origin`` on the machine's monotonic clock);
+``wall`` is seconds since the epoch, from the machine's own clock, which may step. Every text that came out of a journal is untrusted:
+it is cut to a bounded length here and made harmless where it is shown (``report.terminal.harmless``, HTML escaping).
+
+Subjects are texts: ``host``, ``controller``, ``satellite``, ``incus``, ``pool/NAME``, ``instance/PROJECT/NAME``, ``storage-pool/NAME``
+as everywhere, and besides them ``unit/NAME.service``, ``resource/NAME`` (LINSTOR's and DRBD's name), ``device/drbd1000``.
+"""
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+MAX_MESSAGE = 1000
+"""Characters of one message that are kept with an event."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a journal or a log, whatever it was read from.
+
+    ``unit`` is the unit that the line is about (``UNIT=`` where systemd speaks of another), ``fields`` holds what few lines carry:
+    ``MESSAGE_ID``, ``JOB_TYPE``, ``JOB_RESULT``, ``TIDEGATE_*``.
+    """
+
+    message: str
+    at: float | None = None
+    """Monotonic seconds of the machine, *not* since ``origin``; None where the source does not know it."""
+    wall: float | None = None
+    unit: str = ""
+    identifier: str = ""
+    pid: int | None = None
+    priority: int | None = None
+    """0 (emergency) to 7 (debug), as in syslog; None where the source does not know it."""
+    transport: str = ""
+    """``journal``, ``stdout``, ``syslog``, ``kernel``, ``audit``, or ``file`` for a log file."""
+    boot: str = ""
+    hostname: str = ""
+    cursor: str = ""
+    line: int = 0
+    """Number of the line in ``source``, from 1; 0 where there is none."""
+    source: str = ""
+    """File it was read from; ``journal`` for the machine's own."""
+    fields: Mapping[str, str] = {}
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that proves something, as it is shown: where it stands, when it was, what it says (cut, not made harmless)."""
+
+    at: float | None
+    """Seconds since the boot began."""
+    wall: float | None
+    who: str
+    """Unit, else identifier, else transport."""
+    text: str
+    source: str = ""
+    line: int = 0
+    cursor: str = ""
+
+
+class Kind(enum.StrEnum):
+    """What can happen in a boot, as far as the catalogue of messages tells (``boot.patterns``)."""
+
+    # the machine
+    KERNEL_STARTED = "kernel.started"
+    SHUTDOWN_BEGAN = "host.shutdown"
+    UNCLEAN_BEFORE = "host.unclean-before"
+    CLOCK_STEP = "host.clock-step"
+    OOM_KILL = "host.oom-kill"
+    DISK_FULL = "host.disk-full"
+    IO_ERROR = "host.io-error"
+    HUNG_TASK = "host.hung-task"
+    KERNEL_OOPS = "host.kernel-oops"
+    NETWORK_ONLINE = "network.online"
+    NETWORK_TIMEOUT = "network.timeout"
+    LINK_UP = "network.link-up"
+    STARTUP_FINISHED = "host.startup-finished"
+    # units
+    UNIT_STARTING = "unit.starting"
+    UNIT_STARTED = "unit.started"
+    UNIT_FAILED = "unit.failed"
+    UNIT_TIMEOUT = "unit.start-timeout"
+    UNIT_STOP_TIMEOUT = "unit.stop-timeout"
+    UNIT_EXITED = "unit.exited"
+    UNIT_STOPPING = "unit.stopping"
+    UNIT_STOPPED = "unit.stopped"
+    UNIT_DEPENDENCY = "unit.dependency-failed"
+    UNIT_SKIPPED = "unit.skipped"
+    UNIT_RESTART = "unit.restart"
+    UNIT_START_LIMIT = "unit.start-limit"
+    UNIT_CYCLE = "unit.cycle"
+    UNIT_JOB_DELETED = "unit.job-deleted"
+    UNIT_WATCHDOG = "unit.watchdog"
+    UNIT_LISTENING = "unit.listening"
+    # storage under LINSTOR
+    MODULE_LOADED = "drbd.module-loaded"
+    MODULE_FAILED = "drbd.module-failed"
+    STORAGE_IMPORTED = "storage.imported"
+    STORAGE_MISSING = "storage.missing"
+    DRBD_DISK = "drbd.disk"
+    DRBD_ROLE = "drbd.role"
+    DRBD_CONNECTION = "drbd.connection"
+    DRBD_QUORUM_LOST = "drbd.quorum-lost"
+    DRBD_QUORUM_BACK = "drbd.quorum-back"
+    DRBD_SPLIT_BRAIN = "drbd.split-brain"
+    DRBD_PEER_PRIMARY = "drbd.peer-primary"
+    DRBD_REFUSED = "drbd.refused"
+    DRBD_IO_ERROR = "drbd.io-error"
+    DRBD_RESYNC = "drbd.resync"
+    # satellite and controller
+    SATELLITE_JVM = "satellite.jvm"
+    SATELLITE_LOADED = "satellite.loaded"
+    SATELLITE_LISTENING = "satellite.listening"
+    SATELLITE_CONNECTED = "satellite.connected"
+    SATELLITE_SYNCED = "satellite.synced"
+    SATELLITE_ANSWERED = "satellite.answered"
+    SATELLITE_WAITING = "satellite.waiting"
+    SATELLITE_RUN_BEGAN = "satellite.run-began"
+    SATELLITE_RUN_ENDED = "satellite.run-ended"
+    SATELLITE_READY = "satellite.ready"
+    SATELLITE_STALE_SYNC = "satellite.stale-sync"
+    SATELLITE_SYNC_FAILED = "satellite.sync-failed"
+    SATELLITE_TOOL_MISSING = "satellite.tool-missing"
+    SATELLITE_STOPPING = "satellite.stopping"
+    SATELLITE_ERROR = "satellite.error"
+    SATELLITE_NO_CONTROLLER = "satellite.controller-lost"
+    RESOURCE_ADJUSTED = "resource.adjusted"
+    RESOURCE_FAILED = "resource.failed"
+    RESOURCE_CREATED = "resource.created"
+    POOL_ANNOUNCED = "storage-pool.announced"
+    CONTROLLER_STARTING = "controller.starting"
+    CONTROLLER_STARTED = "controller.started"
+    CONTROLLER_NODE = "controller.node-state"
+    CONTROLLER_DIALS = "controller.dials"
+    CONTROLLER_ERROR = "controller.error"
+    # Incus
+    INCUS_STARTING = "incus.starting"
+    INCUS_DATABASE = "incus.database"
+    INCUS_POOLS_BEGAN = "incus.pools-began"
+    INCUS_POOLS_DONE = "incus.pools-done"
+    INCUS_NETWORKS = "incus.networks"
+    INCUS_STARTED = "incus.started"
+    INCUS_STOPPED = "incus.stopped"
+    INCUS_FATAL = "incus.fatal"
+    INCUS_PANIC = "incus.panic"
+    INCUS_WAITING_CLUSTER = "incus.waiting-cluster"
+    INCUS_NETWORK_FAILED = "incus.network-failed"
+    POOL_LOAD_FAILED = "pool.load-failed"
+    POOL_MOUNT_FAILED = "pool.mount-failed"
+    POOL_READY = "pool.ready"
+    INSTANCE_ATTEMPT_FAILED = "instance.attempt-failed"
+    INSTANCE_LOST = "instance.lost"
+    INSTANCE_STARTING = "instance.starting"
+    INSTANCE_MOUNTED = "instance.mounted"
+    INSTANCE_STARTED = "instance.started"
+    INSTANCE_START_FAILED = "instance.start-failed"
+    INSTANCE_STOPPED = "instance.stopped"
+    INSTANCE_DEVICE_FAILED = "instance.device-failed"
+    # our own part
+    GATE_WAITING = "tidegate.gate-waiting"
+    GATE_OPENED = "tidegate.gate-opened"
+    GATE_TIMED_OUT = "tidegate.gate-timed-out"
+    GUARD_HELD = "tidegate.guard-held"
+    GUARD_PASSED = "tidegate.guard-passed"
+    AGENT_STARTED = "tidegate.agent-started"
+    ACTION_DONE = "tidegate.action"
+    FINDING = "tidegate.finding"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, proven by lines. ``data`` holds what the pattern took out of the message (err, attempt, from, to …)."""
+
+    kind: Kind
+    subject: str
+    at: float
+    detail: str = ""
+    data: Mapping[str, str] = {}
+    evidence: tuple[Evidence, ...] = ()
+    count: int = 1
+    """How many lines said so; the first stands for all."""
+    last: float | None = None
+    """When the last of them was, if ``count`` is more than 1."""
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the boot with a name. ``end`` is None when it never ended in what was read."""
+
+    name: str
+    """Stable: ``firmware``, ``kernel``, ``network-online``, ``storage-import``, ``drbd-module``, ``satellite.jvm``, ``satellite.wait-controller``,
+    ``satellite.full-sync``, ``satellite.first-run``, ``devices``, ``incus.database``, ``incus.pools``, ``incus.autostart``, ``gate`` …"""
+    title: str
+    subject: str
+    begin: float
+    end: float | None = None
+    lane: str = "host"
+    """Which row of a time line: ``host``, ``storage``, ``satellite``, ``controller``, ``incus``, ``instances``, ``tidegate``."""
+    ok: bool = True
+    """False when it ended in failure, or has not ended although it should have."""
+    detail: str = ""
+    events: tuple[Event, ...] = ()
+    """The events that begin and end it, and the failures within."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None when it never ended."""
+        return None if self.end is None else self.end - self.begin
+
+
+class Confidence(enum.StrEnum):
+    """How sure a cause is: ``certain`` is said by a line, ``likely`` follows from lines, ``possible`` is one of several."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    POSSIBLE = "possible"
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault, or an effect that is itself the cause of more. Connected by ``Link``; the first causes have no incoming link."""
+
+    key: str
+    """Unique in one analysis: code and subject."""
+    code: str
+    """Stable: ``layer.slug`` (``boot.codes`` lists all)."""
+    subject: str
+    confidence: Confidence
+    sentence: str
+    """What happened, for a person, without the evidence."""
+    remedy: str
+    begin: float
+    end: float | None = None
+    """When it was over; None when it lasted to the end of what was read."""
+    evidence: tuple[Evidence, ...] = ()
+    not_seen: tuple[str, ...] = ()
+    """What should have been there and was not, one sentence each."""
+    alternatives: tuple[str, ...] = ()
+    """Codes of what it may be instead."""
+    tell: str = ""
+    """What would tell which of the alternatives it was."""
+    first: bool = False
+    """True for a first cause: nothing known stands before it."""
+    effects: tuple[str, ...] = ()
+    """Keys of the causes that follow from this, and subjects of the instances and pools that were hit directly."""
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One edge of the graph: ``effect`` (a cause's key) came of ``cause`` (a cause's key), with the lines that say so."""
+
+    cause: str
+    effect: str
+    why: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StartOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit of the chain: when it began, was active, and whether what it needs was there by then."""
+
+    unit: str
+    starting: float | None = None
+    active: float | None = None
+    ready: float | None = None
+    """When what it is for worked really (a satellite: the end of its first run), which may be much later than active."""
+    result: str = ""
+    """``active``, ``failed``, ``activating``, ``skipped``, ``not started``, ``stopped``."""
+    needs: tuple[str, ...] = ()
+    """Units or subjects that should be ready before it starts."""
+    too_early_by: float | None = None
+    """Seconds between its start and the readiness of the last of ``needs``, when that came later."""
+    note: str = ""
+
+
+class Outcome(enum.StrEnum):
+    """How it ended for an instance or a pool, as far as the lines tell."""
+
+    RUNNING = "running"
+    """For a pool: mounted."""
+    LATE = "late"
+    """Came up, but only after failures or a wait for storage."""
+    LOST = "lost"
+    """Given up: nobody tries again."""
+    WAITING = "waiting"
+    """Not up at the end of what was read; someone will try again."""
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+    """The lines that would tell are not written by default (facts/incus.md C8, G3)."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to start an instance or to mount a pool; ``error`` is empty for one that succeeded."""
+
+    at: float
+    error: str = ""
+    code: str = ""
+    """What kind of error: ``node-offline``, ``controller-refused``, ``device-missing`` … (``boot.errors``)."""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class InstanceStory(msgspec.Struct, frozen=True, kw_only=True):
+    """What an instance went through. Times are None where no line tells them."""
+
+    subject: str
+    project: str
+    name: str
+    pool: str = ""
+    device: str = ""
+    outcome: Outcome = Outcome.UNKNOWN
+    waiting_since: float | None = None
+    mount_begin: float | None = None
+    """First seconds of the attempt that succeeded: LINSTOR asked, device opened, mounted."""
+    mounted: float | None = None
+    started: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    exact: bool = True
+    """False when a time is inferred (a kernel line, a network interface), not said."""
+
+
+class PoolStory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a storage pool of Incus went through."""
+
+    subject: str
+    name: str
+    outcome: Outcome = Outcome.UNKNOWN
+    asked: float | None = None
+    ready: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    exact: bool = True
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of what the last instance waited for."""
+
+    begin: float
+    end: float
+    subject: str
+    sentence: str
+    phase: str = ""
+    gain: float = 0.0
+    """Seconds that would have been saved without it."""
+    advice: str = ""
+    """``would have been N s earlier if …``; empty when nothing can be saved."""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class CriticalPath(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last instance (or the pool, or Incus) waited for, second by second: steps without gaps from 0 to ``end``."""
+
+    subject: str = ""
+    end: float = 0.0
+    steps: tuple[Step, ...] = ()
+    sentence: str = ""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages that no pattern knows, grouped by their form; ``sample`` is one of them."""
+
+    who: str
+    shape: str
+    count: int
+    first: float
+    last: float
+    priority: int | None
+    sample: Evidence
+
+
+class Status(enum.StrEnum):
+    """The verdict in one word."""
+
+    NOTHING_WRONG = "nothing-wrong"
+    LATE = "late"
+    """All that is known came up, but late or after failures."""
+    DOWN = "down"
+    """Something stayed down."""
+    COMING_UP = "coming-up"
+    """What was read ends while things still come up."""
+    UNDECIDED = "undecided"
+    """Too little was read to tell."""
+
+
+class BootAnalysis(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about one boot."""
+
+    boot: str = ""
+    hostname: str = ""
+    kernel: str = ""
+    source: str = ""
+    origin: float = 0.0
+    """Monotonic seconds of the machine at which the boot began: 0 on a real machine, PID 1's start in a container."""
+    began: float | None = None
+    """Wall clock of the beginning."""
+    length: float = 0.0
+    """Seconds from the beginning to the last line read."""
+    status: Status = Status.UNDECIDED
+    verdict: str = ""
+    """One sentence for a person."""
+    causes: tuple[Cause, ...] = ()
+    """First causes first, each followed by its effects; then notes that hit nobody."""
+    links: tuple[Link, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    events: tuple[Event, ...] = ()
+    """In order of time; bounded, see ``dropped``."""
+    order: tuple[StartOrder, ...] = ()
+    pools: tuple[PoolStory, ...] = ()
+    instances: tuple[InstanceStory, ...] = ()
+    path: CriticalPath = CriticalPath()
+    shapes: tuple[Shape, ...] = ()
+    """Unknown messages, most frequent first; bounded."""
+    entries: int = 0
+    dropped: int = 0
+    """Events not kept because there were too many of their kind."""
+    ended: bool = False
+    """True when the machine was shut down within what was read."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the source: a clock that stepped, lines out of order, a truncated file …"""
+
+    @property
+    def first_causes(self) -> tuple[Cause, ...]:
+        """The causes that nothing stands before, most important first."""
+        return tuple(cause for cause in self.causes if cause.first)
+
+
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known from elsewhere and helps to read a journal; everything may be empty."""
+
+    node: str = ""
+    instances: Mapping[str, str] = {}
+    """Instances that should run: ``PROJECT/NAME`` to the name of their pool."""
+    volumes: Mapping[str, str] = {}
+    """``PROJECT/NAME`` to LINSTOR's resource."""
+    linstor_pools: tuple[str, ...] = ()
+    """Pools of Incus that lie on LINSTOR."""
+    devices: Mapping[str, str] = {}
+    """Device (``drbd1002``) to LINSTOR's resource."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure in two boots; None where a boot does not have it."""
+
+    name: str
+    title: str
+    before: float | None
+    after: float | None
+
+    @property
+    def delta(self) -> float | None:
+        """Seconds by which the second boot was slower (negative: faster)."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two boots of a machine side by side."""
+
+    before: str
+    """Boot id of the first."""
+    after: str
+    sentence: str
+    changes: tuple[Change, ...] = ()
+    new_causes: tuple[Cause, ...] = ()
+    gone_causes: tuple[Cause, ...] = ()
+    new_shapes: tuple[Shape, ...] = ()
+    """Messages that the first boot did not have."""
+    gone_shapes: tuple[Shape, ...] = ()
