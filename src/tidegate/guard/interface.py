@@ -132,22 +132,22 @@ class Ask(Protocol):
 class Rules(Protocol):
     """What is answered to the calls that concern readiness."""
 
-    def concerns(self, call: Call) -> CallClass | None:
+    def concerns(self, call: Call, /) -> CallClass | None:
         """Say which named class this is; None for everything that is only forwarded. Pure and quick: asked for every call."""
         ...
 
-    async def judge(self, call: Call) -> Verdict:
+    async def judge(self, call: Call, /) -> Verdict:
         """Decide what happens to a named call. Bounded by the rules themselves; after 1 s, or if it raises, it is forwarded."""
         ...
 
-    async def review(self, call: Call, answer: Answer, ask: Ask) -> Answer | None:
+    async def review(self, call: Call, answer: Answer, ask: Ask, /) -> Answer | None:
         """See the controller's whole answer (any status, or the guard's own error with its `trouble`).
 
         Return another answer, or None to pass this one on unchanged, in the very bytes the controller sent.
         """
         ...
 
-    async def control(self, call: Call) -> Answer | None:
+    async def control(self, call: Call, /) -> Answer | None:
         """Answer ``/tidegate/v1/…`` on the guard's unix socket (root only) as far as the rules own it; None: not theirs."""
         ...
 
@@ -155,19 +155,19 @@ class Rules(Protocol):
 class PassAll:
     """No rules: everything is forwarded."""
 
-    def concerns(self, call: Call) -> CallClass | None:
+    def concerns(self, _call: Call, /) -> CallClass | None:
         """Nothing is named."""
         return None
 
-    async def judge(self, call: Call) -> Verdict:
+    async def judge(self, _call: Call, /) -> Verdict:
         """Never asked."""
         return Forward()
 
-    async def review(self, call: Call, answer: Answer, ask: Ask) -> Answer | None:
+    async def review(self, _call: Call, _answer: Answer, _ask: Ask, /) -> Answer | None:
         """Never asked."""
         return None
 
-    async def control(self, call: Call) -> Answer | None:
+    async def control(self, _call: Call, /) -> Answer | None:
         """Owns no path."""
         return None
 
