@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules over the calls that concern readiness: the thin shell around `bar`, `volumes` and `local_truth`, which decide.
+
+It asks the agent, asks the controller again where that is harmless, and minds the clock. Whatever goes wrong here, the controller's
+own answer passes (contract.md, processes and truth).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from tidegate.core.ids import NodeName, ResourceName
+from tidegate.core.snapshot import Liveness
+from tidegate.guard import bar, interface, local_truth, volumes
+from tidegate.guard.asking import Local, Mount, State
+from tidegate.guard.bar import Why
+from tidegate.guard.classify import Named, classify
+from tidegate.guard.interface import (
+    Answer,
+    Ask,
+    Call,
+    CallClass,
+    Forward,
+    ForwardThen,
+    Reply,
+    Verdict,
+)
+from tidegate.guard.volumes import Held, Turn
+
+QUICK: Final = 0.8
+"""Seconds that a controller nobody has heard of yet gets for the two calls that incusd's start waits for, where recovery comes anyway."""
+SETTLE: Final = 0.8
+"""Seconds from a mount's question for which an agent that has just begun may take to look at everything."""
+PAUSE: Final = 0.25
+"""Seconds between two questions to a controller whose answer cannot be used."""
+AGAIN: Final = 1.0
+"""Seconds after which a good answer is asked for anew while the volume is waited for: the device may have got another name."""
+ALONE: Final = 0.4
+"""Seconds for which an unusable answer is asked for again while the agent is silent (contract.md safety 11: half a second)."""
+LIMITS: Final[Mapping[CallClass, float]] = {
+    # Bounds against faults of ours; the transport ends calls to controllers by limits of its own, the rules their holds.
+    CallClass.NODE: 12.0,
+    CallClass.VERSION: 10.0,
+    CallClass.DEFINITIONS: 35.0,
+    CallClass.VOLUMES: 32.0,
+    CallClass.MAKE_AVAILABLE: 135.0,
+}
+NOT_READY: Final = "CONNECTED"
+"""The connection status that is put for ONLINE: LINSTOR's own word for "reached, and not done yet"; Incus wants ONLINE, no other."""
+_log = logging.getLogger("tidegate.guard")
+
+
+class Asked(Protocol):
+    """The agent, as `asking.Agent` reaches it; None from each: no answer in time."""
+
+    async def state(self) -> State | None:
+        """How the controllers stand."""
+
+    async def mount(self) -> Mount | None:
+        """What becomes of an ONLINE."""
+
+    async def volumes(self, resource: ResourceName, paths: Mapping[str, str], /) -> Held | None:
+        """Whether the volumes of ``resource`` may be used."""
+
+    async def local(self, resource: ResourceName | None = None, /) -> Local | None:
+        """What can be said without a controller."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be chosen (configuration section ``guard``)."""
+
+    local_truth: bool = False
+    hold: float = volumes.HOLD
+    """Seconds for which a volume's call may be held."""
+    bar_limit: float = bar.LONGEST
+    """Seconds for which the bar may be up in a boot."""
+
+
+class GuardRules:
+    """The rules of one node. ``clock`` gives seconds of CLOCK_BOOTTIME, as `Call.arrived_at` has them."""
+
+    def __init__(
+        self, agent: Asked, node: NodeName, settings: Settings, *, clock: Callable[[], float]
+    ) -> None:
+        self._agent = agent
+        self._node = node
+        self._settings = settings
+        self._clock = clock
+        self._barred_since: float | None = None
+
+    def concerns(self, call: Call) -> CallClass | None:
+        """Say which named class this is; None for everything that is only forwarded."""
+        named = self._named(call)
+        return None if named is None else named.kind
+
+    async def judge(self, call: Call) -> Verdict:
+        """Decide what happens to a named call before the controller is asked."""
+        named = self._named(call)
+        if named is None:
+            return Forward()
+        starting = named.kind in {CallClass.NODE, CallClass.VERSION}
+        if not starting and not self._settings.local_truth:
+            return ForwardThen(limit=LIMITS[named.kind])
+        state = await self._agent.state()
+        if state is None or state.controller == Liveness.UP:
+            reviewed = named.kind is not CallClass.VERSION or self._settings.local_truth
+            return ForwardThen(limit=LIMITS[named.kind]) if reviewed else Forward()
+        if state.controller == Liveness.LOST and (reply := await self._locally(call, named)):
+            return Reply(answer=reply)
+        if starting and state.lenient:
+            # incusd's whole start waits for these two (facts/incus.md L101), other pools' instances too.
+            return ForwardThen(limit=QUICK, otherwise=_unreached(state))
+        return ForwardThen(limit=LIMITS[named.kind])
+
+    async def review(self, call: Call, answer: Answer, ask: Ask) -> Answer | None:
+        """See the controller's answer; None passes it on unchanged."""
+        named = self._named(call)
+        if named is None:
+            return None
+        if answer.trouble is not None:
+            return await self._locally(call, named)
+        if named.kind is CallClass.NODE:
+            return await self._mount(call, answer)
+        if named.resource is not None:
+            return await _Hold(self, call, named, answer, ask).end()
+        return None
+
+    async def control(self, _call: Call) -> Answer | None:
+        """Own no path."""
+        return None
+
+    # --- the pool's mount ---------------------------------------------------------------------
+
+    async def _mount(self, call: Call, answer: Answer) -> Answer | None:
+        """Return the node's record with another status while the bar is up; None in every other case."""
+        record = online(answer)
+        if record is None:
+            return None
+        until = call.arrived_at + SETTLE
+        while True:
+            said = await self._agent.mount()
+            now = self._clock()
+            if said is None or not said.ruling.changed:
+                _log.debug("mount passes: %s", "no agent" if said is None else said.ruling.text)
+                return None
+            if bar.is_spent(self._barred_since, now, self._settings.bar_limit):
+                return None
+            if not said.settling or now >= until:
+                break
+        if self._barred_since is None:
+            self._barred_since = now
+        _log.info(
+            "pool mount answered with not ready: %s",
+            said.ruling.text,
+            extra={
+                "TIDEGATE_EVENT": "guard-bar",
+                "TIDEGATE_CODE": "guard.not-ready",
+                "TIDEGATE_SUBJECT": "satellite",
+            },
+        )
+        return changed(answer, record, said.ruling.text)
+
+    # --- local truth --------------------------------------------------------------------------
+
+    async def _locally(self, call: Call, named: Named) -> Answer | None:
+        if not self._settings.local_truth:
+            return None
+        found = local_truth.answer(call, named, await self._agent.local(named.resource))
+        if found is not None:
+            _log.warning(
+                "%s %s answered on local truth: %s",
+                call.method,
+                call.target,
+                found.text,
+                extra={"TIDEGATE_EVENT": "guard-local", "TIDEGATE_CODE": "guard.local-truth"},
+            )
+        return found
+
+    def _named(self, call: Call) -> Named | None:
+        return classify(call, self._node, local_truth=self._settings.local_truth)
+
+
+class _Hold:
+    """One call for a volume, from the controller's first answer to the one that Incus gets."""
+
+    def __init__(
+        self, rules: GuardRules, call: Call, named: Named, answer: Answer, ask: Ask
+    ) -> None:
+        assert named.resource is not None
+        self._rules = rules
+        self._clock = rules._clock  # noqa: SLF001  one thing in two classes
+        self._call = call
+        self._kind = named.kind
+        self._resource = named.resource
+        self._first = answer
+        self._answer = answer
+        self._ask = ask
+        self._began = self._asked_at = self._clock()
+        self._held_for = ""
+
+    async def end(self) -> Answer | None:
+        """Return the answer for Incus; None: the controller's first one, unchanged."""
+        agent, settings = self._rules._agent, self._rules._settings  # noqa: SLF001
+        until = max(self._call.arrived_at + settings.hold, self._began)
+        while True:
+            held = await agent.volumes(self._resource, self._paths())
+            opinion = volumes.judge(self._kind, self._answer, held)
+            match opinion.turn:
+                case Turn.PASS:
+                    self._tell_end()
+                    return None if self._answer is self._first else self._answer
+                case Turn.FILL:
+                    assert held is not None
+                    _log.warning("%s: device filled in on local truth", self._resource)
+                    return volumes.fill(self._answer, held.here)
+                case Turn.REFUSE:
+                    return self._refuse(opinion)
+                case Turn.ASK | Turn.WAIT:
+                    pass
+            limit = min(until, self._began + ALONE) if held is None else until
+            if self._clock() >= limit:
+                return self._refuse(opinion)
+            self._tell(opinion)
+            await self._once_more(opinion, limit)
+
+    async def _once_more(self, opinion: volumes.Opinion, limit: float) -> None:
+        """Wait a moment, and get a new answer of the controller where the one at hand may be out of date."""
+        waits = opinion.turn is Turn.WAIT
+        if waits and opinion.why != "device-other":
+            due = self._kind is CallClass.VOLUMES and self._clock() - self._asked_at >= AGAIN
+            if not due:
+                await asyncio.sleep(
+                    0.02
+                )  # the agent waits for news itself, for most of its time to answer
+                return
+        else:
+            await asyncio.sleep(min(PAUSE, max(0.0, limit - self._clock())))
+        fresh = await self._ask(limit=max(PAUSE, limit - self._clock()))
+        self._asked_at = self._clock()
+        if fresh.trouble is None:
+            self._answer = fresh
+
+    def _paths(self) -> dict[str, str]:
+        if self._kind is not CallClass.VOLUMES or self._answer.status >= 400:
+            return {}
+        return {
+            str(entry.number): entry.path
+            for entry in volumes.read(self._answer) or ()
+            if entry.path
+        }
+
+    def _refuse(self, opinion: volumes.Opinion) -> Answer:
+        waited = self._clock() - self._call.arrived_at
+        refused = volumes.refusal(
+            self._resource,
+            self._rules._node,  # noqa: SLF001
+            why=opinion.why,
+            text=opinion.text,
+            waited=waited,
+        )
+        self._say(logging.WARNING, f"refused after {waited:.1f} s: {opinion.text}", opinion.why)
+        return refused
+
+    def _tell(self, opinion: volumes.Opinion) -> None:
+        if self._held_for != opinion.why:
+            self._held_for = opinion.why
+            self._say(logging.INFO, f"held: {opinion.text}", opinion.why)
+
+    def _tell_end(self) -> None:
+        if self._held_for:
+            waited = self._clock() - self._call.arrived_at
+            self._say(logging.INFO, f"goes on after {waited:.1f} s", "")
+
+    def _say(self, level: int, text: str, why: str) -> None:
+        _log.log(
+            level,
+            "%s of %s %s",
+            self._kind,
+            self._resource,
+            text,
+            extra={
+                "TIDEGATE_EVENT": "guard-hold",
+                "TIDEGATE_CODE": f"guard.{why or 'passed'}",
+                "TIDEGATE_SUBJECT": f"volume/{self._resource}/0",
+            },
+        )
+
+
+def online(answer: Answer) -> dict[str, Any] | None:
+    """Return the node's record if the controller says ONLINE; None for everything else, which passes as it is."""
+    if answer.status != 200 or answer.trouble is not None:
+        return None
+    try:
+        found = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if not isinstance(found, dict) or found.get("connection_status") != "ONLINE":
+        return None
+    return found
+
+
+def changed(answer: Answer, record: Mapping[str, Any], text: str) -> Answer:
+    """Return the node's real record with a connection status that Incus takes as not ready, and the reason beside it."""
+    return Answer(
+        status=answer.status,
+        headers=((b"Content-Type", interface.JSON.encode()),),
+        body=msgspec.json.encode({**record, "connection_status": NOT_READY}),
+        why=Why.NOT_READY.value,
+        text=text,
+    )
+
+
+def _unreached(state: State) -> Answer:
+    """Return the quick, honest error for incusd's start."""
+    answer = interface.plain_error(
+        503,
+        interface.FAIL_NOT_CONNECTED,
+        f"Tidegate: no LINSTOR controller answers: {state.text or 'none was heard of yet'}",
+        hint="tidegate why controller",
+    )
+    return msgspec.structs.replace(answer, why="controller-away", text=state.text)
