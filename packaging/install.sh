@@ -59,7 +59,7 @@ install_it() {
   # The units may not write there, so what is not compiled now is compiled at every start, for 0.15 s each time.
   "$prefix/bin/python" -m compileall -q "$prefix/lib"
   mkdir -p "$units" "$bin"
-  for unit in "$source"/packaging/systemd/*.service; do
+  for unit in "$source"/packaging/systemd/*.service "$source"/packaging/systemd/*.socket; do
     sed "s#/opt/tidegate/#$prefix/#g" "$unit" >"$units/.${unit##*/}.new"
     mv "$units/.${unit##*/}.new" "$units/${unit##*/}"
   done
@@ -74,10 +74,15 @@ install_it() {
 
 uninstall_it() {
   [ -e "$prefix/pyvenv.cfg" ] || die "$prefix is no virtual environment of Tidegate's; --prefix says where it is"
+  # First, while the guard still answers: Incus is told the real controllers again.
+  if [ -e /var/lib/tidegate/guard.json ]; then
+    "$prefix/bin/tidegate" guard disable || die "the guard is still enabled, and Incus asks it; see above"
+  fi
   # Left behind, a drop-in of ours would do no harm: it wants a unit that is not there.
   "$prefix/bin/tidegate" units remove || echo "install.sh: our drop-ins were not removed; see above" >&2
-  for unit in tidegate-ready.service tidegate-agent.service; do
-    [ -e "$units/$unit" ] || continue
+  for unit in "$units"/tidegate-*.socket "$units"/tidegate-*.service; do
+    [ -e "$unit" ] || continue
+    unit=${unit##*/}
     if has_systemd; then systemctl stop "$unit"; fi
     systemctl --quiet disable "$unit"
     rm -f "$units/$unit"

@@ -88,14 +88,17 @@ def apply(root: Path, wanted: Plan, options: Options, controller: Place | None =
             controller=controller,
             strategy=wanted.strategy,
             drop_ins={path: digest(text) for path, text in wanted.drop_ins.items()},
-            links={**old.links, **wanted.enable},
-            made=tuple(dict.fromkeys(made)),
+            links=_ours(old, wanted),
+            made=tuple(sorted(set(made))),
         )
+        stale = {path: to for path, to in old.links.items() if path not in fresh.links}
         if before == fresh and not wanted.changes and not wanted.enable:
             return False
         everything = {**old.drop_ins, **fresh.drop_ins}
-        _save(root, msgspec.structs.replace(fresh, drop_ins=everything))
+        links = {**stale, **fresh.links}
+        _save(root, msgspec.structs.replace(fresh, drop_ins=everything, links=links))
         _write(root, wanted)
+        _unlink(root, stale)
         kept = tuple(path for path in fresh.made if not _pruned(root, path))
         _save(root, msgspec.structs.replace(fresh, made=kept))
         return True
@@ -121,11 +124,7 @@ def remove(root: Path, ours: Iterable[Change]) -> Removal:
                 removed.append(path)
             else:
                 left.append(_not_ours(path))
-        for path, target in sorted(record.links.items()):
-            place = _place(root, path)
-            if place.is_symlink() and str(place.readlink()) == target:
-                files.remove(place)
-                removed.append(path)
+        removed.extend(_unlink(root, record.links))
         for path in sorted(record.made, key=len, reverse=True):
             _pruned(root, path)
         _forget(root, record)
@@ -173,6 +172,23 @@ def _write(root: Path, wanted: Plan) -> None:
             files.write(place, change.after.encode())
     for path, target in wanted.enable.items():
         files.make_link(_place(root, path), target)
+
+
+def _ours(old: Record, wanted: Plan) -> dict[str, str]:
+    """Return the links that are ours and wanted: those of before, and those that are made now."""
+    kept = {path: to for path, to in old.links.items() if path in wanted.links}
+    return dict(sorted({**kept, **wanted.enable}.items()))
+
+
+def _unlink(root: Path, links: Mapping[str, str]) -> list[str]:
+    """Take links of ours away; one that leads elsewhere by now is somebody else's."""
+    gone = []
+    for path, target in sorted(links.items()):
+        place = _place(root, path)
+        if place.is_symlink() and str(place.readlink()) == target:
+            files.remove(place)
+            gone.append(path)
+    return gone
 
 
 def _pruned(root: Path, path: str) -> bool:

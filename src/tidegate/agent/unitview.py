@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tidegate.actuators import dropins
 from tidegate.agent import discovery, keeper
 from tidegate.clients import clock, errors, files, unitfiles
 from tidegate.clients.incus import client as incus_client
@@ -84,7 +85,17 @@ async def look(root: Path, config: Config, place: Place | None = None) -> HostVi
         controller=found if place is None else msgspec.structs.replace(found, place=place),
         storage_pools=await _storage_pools(config, wanted, told) if root == HOST else None,
         incus=incus(wanted, told),
+        own_links=_own_links(root),
     )
+
+
+def _own_links(root: Path) -> Mapping[str, str]:
+    """Return the links that we made; none where the record cannot be read, which whoever writes is told of."""
+    try:
+        record = dropins.load(root)
+    except errors.ClientError:
+        return {}
+    return record.links if record is not None else {}
 
 
 def kept(root: Path, config: Config) -> WantedMap | None:

@@ -145,7 +145,7 @@ def _made(chosen: argparse.Namespace, root: "Path", config: "Config") -> "Plan":
     from tidegate.units import plan
 
     view = asyncio.run(unitview.look(root, config, _place(chosen)))
-    return plan.make(view, _asked(chosen))
+    return plan.make(view, _asked(chosen, root))
 
 
 def _place(chosen: argparse.Namespace) -> "Place | None":
@@ -154,21 +154,26 @@ def _place(chosen: argparse.Namespace) -> "Place | None":
     return Place(chosen.controller) if chosen.controller else None
 
 
-def _asked(chosen: argparse.Namespace) -> "host.Options":
+def _asked(chosen: argparse.Namespace, root: "Path") -> "host.Options":
+    """Return what was asked for now, with what the guard and tuning asked for before."""
+    from tidegate.actuators import dropins
     from tidegate.config.policy import FailPolicy
     from tidegate.units import host
 
+    record = dropins.load(root)
     return host.Options(
         strategy=None if chosen.strategy == "auto" else host.Strategy(chosen.strategy),
         policy=FailPolicy(chosen.policy),
         timeout=host.DEFAULT_LIMIT if chosen.timeout is None else chosen.timeout,
+        guard=record.options.guard if record is not None else None,
+        additions=record.options.additions if record is not None else (),
     )
 
 
 def _apply(chosen: argparse.Namespace, root: "Path", plan: "Plan") -> int:
     from tidegate.actuators import dropins
 
-    changed = dropins.apply(root, plan, _asked(chosen), _place(chosen))
+    changed = dropins.apply(root, plan, _asked(chosen, root), _place(chosen))
     touched = (*plan.drop_ins, *(change.path for change in plan.changes))
     reloaded = _reload(root, touched, changed=changed)
     if chosen.format == "json":
@@ -180,6 +185,8 @@ def _apply(chosen: argparse.Namespace, root: "Path", plan: "Plan") -> int:
         sys.stdout.write(f"{'removed' if change.after is None else 'written'}: {change.path}\n")
     for path in sorted(plan.enable):
         sys.stdout.write(f"enabled: {path}\n")
+    for path in sorted(plan.disable):
+        sys.stdout.write(f"no longer enabled: {path}\n")
     if reloaded:
         sys.stdout.write(
             "systemd has read its units anew; what is held is held from the next boot on\n"

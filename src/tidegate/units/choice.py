@@ -46,6 +46,11 @@ def choose(host: HostView, options: Options) -> Choice:
 
 
 def _by_itself(host: HostView, options: Options) -> Choice:
+    if options.guard is not None:
+        with_guard = _guard(host)
+        if with_guard.strategy is not None:
+            reasons = (*with_guard.reasons, "it is enabled here")
+            return msgspec.structs.replace(with_guard, reasons=reasons)
     gate = _gate(host, options)
     if gate.strategy is not None:
         return gate

@@ -9,7 +9,9 @@ from tidegate.units import parse, render
 from tidegate.units.host import (
     GUARD_SOCKET,
     GUARD_UNIT,
+    GUARD_URL,
     READY_UNIT,
+    GuardAccess,
     HostView,
     Options,
     Strategy,
@@ -70,11 +72,22 @@ def drop_ins(
     wait for the satellite's unit, so that this may take as long as it needs to start.
     """
     written = dict(_satellite(host, chosen, patient=unwaited and told_by_itself(index)))
-    if chosen is Strategy.GUARD:
-        written.update(_guard())
-    else:
+    if chosen is not Strategy.GUARD:
         written.update(_gate(index, found, options, pull=pull))
+    if chosen is Strategy.GUARD:
+        written.update(_guard(options.guard))
     written.update(_stop(index, chosen))
+    return {**written, **asked_for(options)}
+
+
+def asked_for(options: Options) -> dict[str, str]:
+    """Return path and text of the drop-ins that other rooms asked for, whatever the order of the boot is."""
+    written: dict[str, str] = {}
+    if options.guard is not None:
+        written.update(_guard(options.guard))
+    for addition in options.additions:
+        path = render.path(addition.unit, addition.topic)
+        written[path] = render.drop_in(addition.why, addition.sections)
     return written
 
 
@@ -162,10 +175,25 @@ def _startup(index: Index, options: Options) -> str:
     return render.drop_in(why, {"Service": [f"TimeoutStartSec={render.seconds(limit)}"]})
 
 
-def _guard() -> Iterator[tuple[str, str]]:
+def _guard(access: GuardAccess | None) -> Iterator[tuple[str, str]]:
     why = "The guard listens before Incus asks for the first time, and until its last question at the stop."
-    lines = [f"After={GUARD_SOCKET} {GUARD_UNIT}", f"Wants={GUARD_SOCKET}"]
-    yield render.path(INCUS_UNIT, "guard"), render.drop_in(why, {"Unit": lines})
+    unit = [
+        f"After={GUARD_SOCKET} {GUARD_UNIT}",
+        "# Wants=, never Requires=: without a guard Incus asks the next controller.",
+        f"Wants={GUARD_SOCKET}",
+    ]
+    service = []
+    if access is not None and access.controllers:
+        service += [
+            "# Incus asks these in turn, unless the cluster's own key storage.linstor.controller_connection is set.",
+            f"Environment={_quoted('LS_CONTROLLERS=' + ','.join((GUARD_URL, *access.controllers)))}",
+        ]
+    if access is not None and access.secret_file:
+        service += [
+            "# By it the guard knows Incus. In a file of root's: what stands here anybody may read.",
+            f"EnvironmentFile=-{access.secret_file.replace('%', '%%')}",
+        ]
+    yield render.path(INCUS_UNIT, "guard"), render.drop_in(why, {"Unit": unit, "Service": service})
 
 
 def _stop(index: Index, chosen: Strategy) -> Iterator[tuple[str, str]]:

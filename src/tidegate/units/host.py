@@ -15,6 +15,10 @@ READY_UNIT: Final = "tidegate-ready.service"
 AGENT_UNIT: Final = "tidegate-agent.service"
 GUARD_UNIT: Final = "tidegate-guard.service"
 GUARD_SOCKET: Final = "tidegate-guard.socket"
+GUARD_URL: Final = "http://127.0.0.1:13370"
+"""Where the guard listens for Incus (contract.md, "Processes and truth")."""
+GUARD_ENVIRONMENT: Final = "/var/lib/tidegate/guard.env"
+"""``LS_USERNAME=`` and ``LS_PASSWORD=`` for Incus, a line each. Root's alone: what stands in a unit file anybody may read over D-Bus."""
 DEFAULT_LIMIT: Final = 300.0
 """Seconds the gate holds Incus at most (contract.md, safety 9)."""
 LONGEST: Final = 86400.0
@@ -31,12 +35,38 @@ class Strategy(enum.StrEnum):
     """As the gate, and the satellite tells systemd itself when its first run is over: the circulating recipe made safe."""
 
 
+class GuardAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """How this node's Incus is sent to the guard; no secret is in it, only the place of one."""
+
+    controllers: tuple[str, ...] = ()
+    """The real controllers, to which Incus goes on when the guard refuses: they become ``LS_CONTROLLERS=`` behind the guard. Empty
+    where the cluster's own key names the guard: that key wins over the environment (facts/incus.md L40)."""
+    secret_file: str = GUARD_ENVIRONMENT
+    """Read as ``EnvironmentFile=-``; "" for none. Who makes the secret writes it, before it asks for this."""
+
+
+class Addition(msgspec.Struct, frozen=True, kw_only=True):
+    """A drop-in that another room wants (``tune apply``): written, recorded, verified and removed as all others."""
+
+    unit: str
+    topic: str
+    """Names the file: ``60-tidegate-TOPIC.conf``; small letters and dashes."""
+    why: str
+    sections: Mapping[str, tuple[str, ...]]
+    """Section to its lines."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. ``strategy`` None: choose. ``timeout``: seconds the gate holds Incus at most."""
 
     strategy: Strategy | None = None
     policy: FailPolicy = FailPolicy.OPEN
     timeout: float = DEFAULT_LIMIT
+    order: bool = True
+    """Order the boot; False: nobody asked for that, only for what stands below."""
+    guard: GuardAccess | None = None
+    """The guard is enabled; None: it is not."""
+    additions: tuple[Addition, ...] = ()
 
 
 class StoragePool(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,3 +105,5 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     incus: IncusView = IncusView()
     own_units: Mapping[str, str] = {}
     """Tidegate's own units, name to text, as they are or will be installed."""
+    own_links: Mapping[str, str] = {}
+    """Links that we made to enable them, as the record has them: path to target."""

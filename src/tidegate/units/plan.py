@@ -6,18 +6,21 @@ no circle that was not there before, no unit that systemd would refuse, Incus re
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from tidegate.core.finding import Finding
 from tidegate.core.trouble import Trouble
-from tidegate.units import choice, cycles, dropins, packaging, render, show, traps
+from tidegate.units import choice, cycles, dropins, names, packaging, render, show, traps
 from tidegate.units.host import (
     AGENT_UNIT,
     GUARD_SOCKET,
+    GUARD_UNIT,
     READY_UNIT,
+    Addition,
     HostView,
     Options,
     Strategy,
@@ -26,6 +29,9 @@ from tidegate.units.packaging import INCUS_STARTUP, INCUS_UNIT, SATELLITE_UNIT, 
 from tidegate.units.tree import File, Index, Link, Load, Tree
 
 _PACKAGED: Final = "/usr/lib/systemd/system"
+_TOPIC: Final = re.compile(r"[a-z]+(-[a-z]+)*")
+_TAKEN: Final = frozenset({"satellite", "gate", "limit", "startup", "guard", "stop"})
+"""Topics of our own drop-ins."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +59,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What of them differs from what is there now; empty when all is as it shall be."""
     enable: Mapping[str, str] = {}
     """Links that enable our own units and are not there yet: path to target."""
+    disable: Mapping[str, str] = {}
+    """Links that we made for another plan and that this one does not want: path to target."""
+    links: Mapping[str, str] = {}
+    """All links that this plan wants, there or not: path to target."""
     today: tuple[Finding, ...] = ()
     """What is wrong without us."""
     left: tuple[Finding, ...] = ()
@@ -70,6 +80,11 @@ def make(host: HostView, options: Options) -> Plan:
     """Return the plan for ``host``; never raises for what a host may look like."""
     bare = without_ours(host.tree)
     index = Index(bare)
+    unfit = tuple(_unfit(options))
+    if unfit:
+        return Plan(refusals=unfit)
+    if not options.order:
+        return _without_order(host, bare, options)
     found = packaging.recognise(index)
     if isinstance(found, Refusal):
         return Plan(refusals=(found.trouble,))
@@ -77,7 +92,8 @@ def make(host: HostView, options: Options) -> Plan:
     chosen = choice.choose(host, options)
     if chosen.strategy is None:
         return Plan(packaging=found, today=today, refusals=chosen.refusals)
-    missing = _missing(host, index, chosen.strategy)
+    own = _own_names(chosen.strategy, options)
+    missing = _missing(host, index, own)
     if missing:
         return Plan(packaging=found, today=today, refusals=missing)
     scene = traps.Scene(host, index)
@@ -87,22 +103,33 @@ def make(host: HostView, options: Options) -> Plan:
         host, index, found, chosen.strategy, options, pull=pull, unwaited=unwaited
     )
     reasons = list(chosen.reasons)
-    if chosen.strategy is Strategy.GUARD and not _has(host, index, GUARD_SOCKET):
-        wanted.pop(render.path(INCUS_UNIT, "guard"))
-        reasons.append(
-            "the guard is not installed: the agent alone brings pools and instances back"
-        )
-    return _proven(
-        host,
-        bare,
-        Plan(
-            packaging=found,
-            strategy=chosen.strategy,
-            reasons=(*reasons, *_remarks(host, wanted, pull=pull)),
-            drop_ins=dict(sorted(wanted.items())),
-            today=today,
-        ),
+    if chosen.strategy is Strategy.GUARD and options.guard is None:
+        reasons.append(_unasked(host, index, wanted))
+    reasons += _remarks(host, wanted, pull=pull)
+    plan = Plan(
+        packaging=found,
+        strategy=chosen.strategy,
+        reasons=tuple(reasons),
+        drop_ins=dict(sorted(wanted.items())),
+        today=today,
     )
+    return _proven(host, bare, plan, own)
+
+
+def _without_order(host: HostView, bare: Tree, options: Options) -> Plan:
+    own = (GUARD_SOCKET, GUARD_UNIT) if options.guard is not None else ()
+    missing = _missing(host, Index(bare), own)
+    if missing:
+        return Plan(refusals=missing)
+    return _proven(host, bare, Plan(drop_ins=dict(sorted(dropins.asked_for(options).items()))), own)
+
+
+def _unasked(host: HostView, index: Index, wanted: dict[str, str]) -> str:
+    """Take out what has no use yet when nobody has enabled the guard; return what is to be said of it."""
+    if _has(host, index, GUARD_SOCKET):
+        return "Incus does not ask the guard yet: `tidegate guard enable`"
+    wanted.pop(render.path(INCUS_UNIT, "guard"))
+    return "the guard is not installed: the agent alone brings pools and instances back"
 
 
 def without_ours(tree: Tree) -> Tree:
@@ -130,9 +157,22 @@ def _has(host: HostView, index: Index, name: str) -> bool:
     return name in host.own_units or index.unit(name).load is Load.LOADED
 
 
-def _missing(host: HostView, index: Index, strategy: Strategy) -> tuple[Trouble, ...]:
+def _own_names(strategy: Strategy, options: Options) -> tuple[str, ...]:
+    """Return which of our units have to be there and enabled.
+
+    The gate's unit is not among them with the guard: nothing waits for it then, so it would cost a process of every boot and keep
+    the system ``starting`` for minutes, to write down what the agent writes down anyhow (docs/architecture.md).
+    """
+    found = [AGENT_UNIT]
+    if strategy is not Strategy.GUARD:
+        found.append(READY_UNIT)
+    if options.guard is not None:
+        found += [GUARD_SOCKET, GUARD_UNIT]
+    return tuple(found)
+
+
+def _missing(host: HostView, index: Index, needed: Iterable[str]) -> tuple[Trouble, ...]:
     """The gate's unit must be there before Incus is told to wait for it: a hold by nothing would be no hold."""
-    needed = [AGENT_UNIT] if strategy is Strategy.GUARD else [AGENT_UNIT, READY_UNIT]
     return tuple(
         Trouble(
             code="units.not-installed",
@@ -141,6 +181,37 @@ def _missing(host: HostView, index: Index, strategy: Strategy) -> tuple[Trouble,
         )
         for name in needed
         if not _has(host, index, name)
+    )
+
+
+def _unfit(options: Options) -> Iterator[Trouble]:
+    """What another room asked for must stay within its own lines."""
+    access = options.guard
+    words = (*access.controllers, access.secret_file) if access is not None else ()
+    for word in words:
+        if any(not one.isprintable() or one in " \"'\\," for one in word):
+            yield _unwritable(f"the controller or file {word!r}")
+    for one in options.additions:
+        if not _is_writable(one):
+            yield _unwritable(f"the drop-in {one.topic!r} for {one.unit!r}")
+
+
+def _is_writable(addition: Addition) -> bool:
+    lines = [line for section in addition.sections.values() for line in section]
+    return (
+        bool(names.kind(addition.unit))
+        and _TOPIC.fullmatch(addition.topic) is not None
+        and addition.topic not in _TAKEN
+        and all(line.isprintable() and not line.startswith("[") for line in lines)
+        and all(section.isalnum() for section in addition.sections)
+    )
+
+
+def _unwritable(what: str) -> Trouble:
+    return Trouble(
+        code="units.unwritable",
+        text=f"{what} cannot be written into a unit file",
+        hint="this is a fault of Tidegate's own, or a value in its configuration with blanks or quotes in it",
     )
 
 
@@ -162,26 +233,28 @@ def _remarks(host: HostView, wanted: Mapping[str, str], *, pull: bool) -> Iterat
         yield "after a power loss the agent starts Incus: its own check misses instances then"
 
 
-def _proven(host: HostView, bare: Tree, plan: Plan) -> Plan:
-    """Return the plan with its changes when it stands the proof, with refusals when not."""
+def _proven(host: HostView, bare: Tree, plan: Plan, wanted: Iterable[str]) -> Plan:
+    """Return the plan with its changes when it stands the proof, with refusals when not; ``wanted``: those of our units to enable."""
     own = _own_units(host, Index(bare))
-    enable = _links(own, Index(bare.with_files(own)))
+    links = _links(wanted, Index(bare.with_files(own)))
     whole = bare.with_files({**own, **plan.drop_ins})
-    whole = msgspec.structs.replace(
-        whole, entries={**whole.entries, **{path: Link(to) for path, to in enable.items()}}
-    )
+    stale = {path: to for path, to in host.own_links.items() if path not in links}
+    entries = {path: entry for path, entry in whole.entries.items() if path not in stale}
+    entries.update({path: Link(to) for path, to in links.items()})
+    whole = msgspec.structs.replace(whole, entries=entries)
     before = traps.Scene(host, Index(bare))
     after = traps.Scene(host, Index(whole))
     refusals = tuple(_objections(before, after, plan))
     left = traps.find(host, after.index)
     if refusals:
         return Plan(packaging=plan.packaging, today=plan.today, left=left, refusals=refusals)
-    there = {path for path in enable if path in host.tree.entries}
     return msgspec.structs.replace(
         plan,
         left=left,
         changes=tuple(_changes(_ours(host.tree), plan.drop_ins)),
-        enable={path: to for path, to in enable.items() if path not in there},
+        enable={path: to for path, to in links.items() if path not in host.tree.entries},
+        disable={path: to for path, to in stale.items() if path in host.tree.entries},
+        links=links,
     )
 
 
@@ -200,13 +273,10 @@ def _own_units(host: HostView, index: Index) -> dict[str, str]:
     }
 
 
-def _links(own: Mapping[str, str], index: Index) -> dict[str, str]:
-    """Return the links that enable our units, from their ``[Install]`` sections: path to target."""
-    names = {posixpath.basename(path) for path in own} | {
-        name for name in index.names() if name.startswith("tidegate-")
-    }
+def _links(wanted: Iterable[str], index: Index) -> dict[str, str]:
+    """Return the links that enable our units ``wanted``, from their ``[Install]`` sections: path to target."""
     links: dict[str, str] = {}
-    for name in sorted(names):
+    for name in sorted(wanted):
         unit = index.unit(name)
         if unit.load is not Load.LOADED or unit.path is None:
             continue
@@ -230,7 +300,8 @@ def _objections(before: traps.Scene, after: traps.Scene, plan: Plan) -> Iterator
                 text=f"systemd would refuse {name}: {unit.complaint}",
                 hint=f"`systemd-analyze verify {name}`, and repair the file it names",
             )
-    if plan.strategy is not Strategy.GUARD and READY_UNIT not in after.waits:
+    gated = plan.strategy in {Strategy.GATE, Strategy.ORDER}
+    if gated and READY_UNIT not in after.waits:
         yield Trouble(
             code="units.not-held",
             text=f"{INCUS_UNIT} would not wait for {READY_UNIT}",

@@ -17,7 +17,7 @@ _WIDTH: Final = 100
 
 def is_pending(plan: Plan) -> bool:
     """Return whether carrying ``plan`` out would change anything."""
-    return bool(plan.changes or plan.enable)
+    return bool(plan.changes or plan.enable or plan.disable)
 
 
 def text(plan: Plan) -> str:
@@ -82,7 +82,9 @@ def _changes(plan: Plan) -> Iterator[str]:
         yield change.difference.rstrip("\n")
     for path, target in sorted(plan.enable.items()):
         yield from render.difference(path, None, f"link to {target}\n").splitlines()
-    count = len(plan.changes) + len(plan.enable)
+    for path, target in sorted(plan.disable.items()):
+        yield from render.difference(path, f"link to {target}\n", None).splitlines()
+    count = len(plan.changes) + len(plan.enable) + len(plan.disable)
     yield from ("", f"{count} changes; `tidegate units apply` with the same options makes them")
 
 

@@ -8,7 +8,15 @@ from tidegate.config.policy import FailPolicy
 from tidegate.units import plan, render
 from tidegate.units.deadlock import BroughtUpBy, Controller, Place
 from tidegate.units.graph import Graph
-from tidegate.units.host import HostView, IncusView, Options, StoragePool, Strategy
+from tidegate.units.host import (
+    Addition,
+    GuardAccess,
+    HostView,
+    IncusView,
+    Options,
+    StoragePool,
+    Strategy,
+)
 from tidegate.units.plan import Plan
 from tidegate.units.tree import Index, Link
 
@@ -16,6 +24,7 @@ GATE = render.path("incus.service", "gate")
 STOP = render.path("incus.service", "stop")
 SATELLITE = render.path("linstor-satellite.service", "satellite")
 STARTUP = render.path("incus-startup.service", "startup")
+GUARD = render.path("incus.service", "guard")
 LIMIT = render.path("tidegate-ready.service", "limit")
 IN_CTL = Controller(place=Place.INSTANCE_HERE, instance="default/ctl")
 
@@ -231,3 +240,91 @@ def test_what_is_cured_and_what_is_left() -> None:
         "units.incus-not-pulled",
         "units.stop-order-missing",
     }
+
+
+ACCESS = GuardAccess(controllers=("https://192.0.2.1:3371", "https://192.0.2.2:3371"))
+
+
+def enabled(found: Plan) -> set[str]:
+    return {path.rpartition("/")[2] for path in found.links}
+
+
+def test_an_enabled_guard_is_first_in_incus_list_and_its_secret_in_no_unit_file() -> None:
+    found = made(guard=ACCESS)
+    assert found.strategy is Strategy.GUARD
+    text = found.drop_ins[GUARD]
+    assert (
+        "Environment=LS_CONTROLLERS=http://127.0.0.1:13370,https://192.0.2.1:3371,https://192.0.2.2:3371\n"
+        in text
+    )
+    assert "EnvironmentFile=-/var/lib/tidegate/guard.env\n" in text
+    assert "After=tidegate-guard.socket tidegate-guard.service\n" in text
+    assert "LS_PASSWORD" not in text
+    assert enabled(found) == {
+        "tidegate-agent.service",
+        "tidegate-guard.service",
+        "tidegate-guard.socket",
+    }
+
+
+def test_the_clusters_own_key_needs_no_list_of_this_node() -> None:
+    text = made(guard=GuardAccess()).drop_ins[GUARD]
+    assert "LS_CONTROLLERS" not in text
+    assert "EnvironmentFile=-" in text
+
+
+def test_with_the_guard_nobody_waits_for_the_gate_so_it_is_not_enabled() -> None:
+    assert enabled(made()) == {"tidegate-agent.service", "tidegate-ready.service"}
+    assert enabled(made(strategy="guard")) == {"tidegate-agent.service"}
+    host = unit_trees.host()
+    first = made(host)
+    after = msgspec.structs.replace(applied(host, first), own_links=first.enable)
+    (gone,) = made(after, guard=ACCESS).disable
+    assert gone.endswith("tidegate-agent.service.wants/tidegate-ready.service")
+
+
+def test_gate_and_guard_hold_together_where_incus_own_volumes_need_the_gate() -> None:
+    incus = IncusView(volumes_on_linstor=("storage.images_volume",))
+    found = made(unit_trees.host(incus=incus), guard=ACCESS)
+    assert found.strategy is Strategy.GATE
+    assert {GATE, GUARD} <= found.drop_ins.keys()
+    assert {"tidegate-ready.service", "tidegate-guard.socket"} <= enabled(found)
+
+
+def test_a_guard_that_nobody_enabled_is_said_to_be_idle() -> None:
+    assert any("tidegate guard enable" in reason for reason in made(strategy="guard").reasons)
+
+
+TUNED = Addition(
+    unit="linstor-satellite.service",
+    topic="tune",
+    why="Less memory.",
+    sections={"Service": ("Environment=JAVA_OPTS=-Xms32M",)},
+)
+
+
+def test_what_other_rooms_want_is_written_with_or_without_an_order_of_the_boot() -> None:
+    path = render.path(TUNED.unit, "tune")
+    whole = made(additions=(TUNED,))
+    assert "Environment=JAVA_OPTS=-Xms32M\n" in whole.drop_ins[path]
+    assert GATE in whole.drop_ins
+    alone = made(additions=(TUNED,), guard=ACCESS, order=False)
+    assert alone.drop_ins.keys() == {path, GUARD}
+    assert enabled(alone) == {"tidegate-guard.service", "tidegate-guard.socket"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"guard": GuardAccess(controllers=("http://x\nExecStart=/bin/sh",))},
+        {"guard": GuardAccess(secret_file="/a b")},
+        {"additions": (msgspec.structs.replace(TUNED, topic="gate"),)},
+        {"additions": (msgspec.structs.replace(TUNED, topic="../x"),)},
+        {"additions": (msgspec.structs.replace(TUNED, unit="x"),)},
+        {"additions": (msgspec.structs.replace(TUNED, sections={"Service": ("[Unit]",)}),)},
+    ],
+)
+def test_nothing_is_smuggled_into_a_unit_file(asked: dict[str, object]) -> None:
+    found = plan.make(unit_trees.host(), Options(**asked))  # type: ignore[arg-type]
+    assert codes(found) == ["units.unwritable"]
+    assert found.drop_ins == {}

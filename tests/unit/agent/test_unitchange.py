@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unit files on behalf of the guard and of tuning: written, kept over other plans, and taken back to the last byte."""
+
+from pathlib import Path
+
+import pytest
+from tests import unit_trees
+from tests.contract.units.test_apply import host_root, state
+
+from tidegate.actuators import dropins
+from tidegate.agent import unitchange, unitview
+from tidegate.config.model import Config
+from tidegate.units import plan
+from tidegate.units.deadlock import Place
+from tidegate.units.host import Addition, GuardAccess, Options
+
+ACCESS = GuardAccess(controllers=("http://192.0.2.1:3370",))
+TUNED = Addition(
+    unit="linstor-satellite.service",
+    topic="tune",
+    why="Less memory.",
+    sections={"Service": ("Environment=JAVA_OPTS=-Xms32M",)},
+)
+GUARD = "etc/systemd/system/incus.service.d/60-tidegate-guard.conf"
+GATE = "etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
+READY = "etc/systemd/system/tidegate-agent.service.wants/tidegate-ready.service"
+SOCKET = "etc/systemd/system/sockets.target.wants/tidegate-guard.socket"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return host_root("debian", tmp_path)
+
+
+async def order(root: Path, options: Options) -> None:
+    """`tidegate units apply`."""
+    view = await unitview.look(root, Config(), Place.OTHER_HOST)
+    dropins.apply(root, plan.make(view, options), options, Place.OTHER_HOST)
+
+
+async def test_the_guard_alone_leaves_the_order_of_the_boot_alone(root: Path) -> None:
+    before = state(root)
+    done = await unitchange.enable_guard(root, Config(), ACCESS)
+    assert done.changed
+    assert (
+        "LS_CONTROLLERS=http://127.0.0.1:13370,http://192.0.2.1:3370" in (root / GUARD).read_text()
+    )
+    assert (root / SOCKET).is_symlink()
+    assert not (root / GATE).exists()
+    assert not (await unitchange.enable_guard(root, Config(), ACCESS)).changed
+    assert (await unitchange.disable_guard(root, Config())).changed
+    assert state(root) == before
+    assert not (await unitchange.disable_guard(root, Config())).changed
+
+
+async def test_the_guard_takes_the_gates_place_and_gives_it_back(root: Path) -> None:
+    await order(root, Options(timeout=120.0))
+    before = state(root)
+    assert (root / READY).is_symlink()
+    assert (await unitchange.enable_guard(root, Config(), ACCESS)).changed
+    assert (root / GUARD).exists()
+    assert not (root / GATE).exists()
+    assert not (root / READY).is_symlink()
+    assert (await unitchange.disable_guard(root, Config())).changed
+    assert state(root) == before
+
+
+async def test_drop_ins_of_tuning_come_and_go_beside_the_guard(root: Path) -> None:
+    before = state(root)
+    tuned = root / "etc/systemd/system/linstor-satellite.service.d/60-tidegate-tune.conf"
+    assert (await unitchange.add(root, Config(), [TUNED])).paths == (
+        "/etc/systemd/system/linstor-satellite.service.d/60-tidegate-tune.conf",
+    )
+    await unitchange.enable_guard(root, Config(), ACCESS)
+    assert tuned.exists()
+    assert (await unitchange.drop(root, Config(), ["tune"])).changed
+    assert not tuned.exists()
+    assert (root / GUARD).exists()
+    await unitchange.disable_guard(root, Config())
+    assert state(root) == before
+
+
+async def test_a_later_order_of_the_boot_keeps_them(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tidegate.cli import main
+
+    await unitchange.add(root, Config(), [TUNED])
+    tuned = root / "etc/systemd/system/linstor-satellite.service.d/60-tidegate-tune.conf"
+    record = dropins.load(root)
+    assert record is not None
+    assert not record.options.order
+    await order(root, Options(additions=record.options.additions))
+    assert tuned.exists()
+    assert (root / GATE).exists()
+    assert (await unitchange.drop(root, Config(), ["tune"])).changed
+    assert (root / GATE).exists()
+    assert main.main(["units", "remove", "--root", str(root)]) == 0
+    assert "removed" in capsys.readouterr().out
+
+
+async def test_without_our_units_nothing_is_written(root: Path) -> None:
+    for name in unit_trees.own_units():
+        (root / "usr/lib/systemd/system" / name).unlink()
+    before = state(root)
+    done = await unitchange.enable_guard(root, Config(), ACCESS)
+    assert {one.code for one in done.refusals} == {"units.not-installed"}
+    assert state(root) == before
