@@ -240,6 +240,8 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """What would tell which of the alternatives it was."""
     first: bool = False
     """True for a first cause: nothing known stands before it."""
+    note: bool = False
+    """A remark that hit nobody: worth knowing, not what went wrong."""
     effects: tuple[str, ...] = ()
     """Keys of the causes that follow from this, and subjects of the instances and pools that were hit directly."""
 
