@@ -15,6 +15,7 @@ LONGEST_REQUEST = 64 * 1024
 REQUEST_WITHIN = 5.0
 SEND_WITHIN = 10.0
 MOST_CLIENTS = 64
+_REFUSED = {"exit": 2, "text": "only root and the agent's own user may ask the agent\n"}
 _log = logging.getLogger("tidegate.control")
 
 
@@ -37,12 +38,22 @@ class ControlSocket:
     """Serves requests at ``path``. Its clients are told apart by the kernel (SO_PEERCRED), not by what they say."""
 
     def __init__(
-        self, path: Path, answerer: Answerer, *, may_ask: Callable[[int], bool] | None = None
+        self,
+        path: Path,
+        answerer: Answerer,
+        *,
+        may_ask: Callable[[int], bool] | None = None,
+        mode: int = 0o660,
     ) -> None:
         self._path = path
         self._answerer = answerer
+        self._mode = mode
         self._may_ask = may_ask or (lambda uid: uid in {0, os.geteuid()})
         self._clients: set[asyncio.Task[None]] = set()
+
+    def may(self, uid: int, request: dict[str, Any]) -> bool:  # noqa: ARG002  for those who look at both
+        """Return whether the user ``uid``, who may ask at all, may ask this."""
+        return True
 
     async def serve(self, ready: asyncio.Event) -> None:
         """Serve until cancelled; sets ``ready`` once commands can connect.
@@ -69,7 +80,7 @@ class ControlSocket:
                     client.cancel()
 
     async def _listen(self) -> asyncio.Server:
-        old_mask = os.umask(0o117)
+        old_mask = os.umask(0o777 & ~self._mode)
         try:
             return await asyncio.start_unix_server(
                 self._serve_client, path=str(self._path), limit=LONGEST_REQUEST
@@ -115,15 +126,16 @@ class ControlSocket:
                 {"exit": 5, "text": "the agent has too many clients at the moment; try again\n"},
             )
             return
-        if not self._may_ask(_peer_uid(writer)):
-            await _send(
-                writer,
-                {"exit": 2, "text": "only root and the agent's own user may ask the agent\n"},
-            )
+        uid = _peer_uid(writer)
+        if not self._may_ask(uid):
+            await _send(writer, _REFUSED)
             return
         request = json.loads(line)
         if not isinstance(request, dict):
             raise ValueError("a request is a JSON object")  # noqa: TRY004  told to the client as a value, not a type error
+        if not self.may(uid, request):
+            await _send(writer, _REFUSED)
+            return
         async for answer in self._answerer.answer(request):
             await _send(writer, answer)
 
