@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.memory import Memory
+from tidegate.agent.meter import Meter
 from tidegate.agent.observer import Observer
 from tidegate.agent.recorder import Recorder
 from tidegate.clients import errors
@@ -53,6 +54,7 @@ class Loop:
         recorder: Recorder | None,
         keeper: Keeper | None,
         memory: Memory | None = None,
+        meter: Meter | None = None,
         idle: str = "",
         boottime: Callable[[], float],
         wall: Callable[[], float],
@@ -63,6 +65,7 @@ class Loop:
         self._recorder = recorder
         self._keeper = keeper
         self._memory = memory
+        self._meter = meter
         self._idle = idle
         self._boottime = boottime
         self._wall = wall
@@ -137,6 +140,8 @@ class Loop:
         self.last_cycle = self._boottime()
         if self._recorder is not None:
             self._recorder.report(report, self.sentence)
+        if self._meter is not None:
+            self._meter.saw(self._observer.snapshot, report)
         self._draw(report)
         self._next.set()
         self._next = asyncio.Event()
@@ -216,6 +221,8 @@ class Loop:
             )
         if self._recorder is not None:
             self._recorder.outcome(outcome)
+        if self._meter is not None:
+            self._meter.outcome(outcome)
         self._outcomes.append(outcome)
         self._observer.changed.set()
         self._observer.wake(Source.INCUS)

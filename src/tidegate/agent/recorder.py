@@ -10,6 +10,8 @@ from tidegate.core.action import Outcome
 from tidegate.core.finding import Finding, Grade, Report
 from tidegate.history.store import History, HistoryEvent
 
+Measures = tuple[tuple[str, str, float], ...]
+"""Figures of this boot: name, subject or "", seconds."""
 MOST_WAITING = 10_000
 """Entries that may wait for the disk; with more, the newest are dropped and counted."""
 MOST_LOGGED = 3
@@ -24,7 +26,9 @@ class Recorder:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._queue: asyncio.Queue[list[HistoryEvent] | Outcome] = asyncio.Queue(MOST_WAITING)
+        self._queue: asyncio.Queue[list[HistoryEvent] | Outcome | Measures] = asyncio.Queue(
+            MOST_WAITING
+        )
         self._told: dict[tuple[str, str], Finding] = {}
         self._sentence = ""
         self._one_at_a_time = threading.Lock()
@@ -46,10 +50,12 @@ class Recorder:
             _log.warning("history: %d entries were not written before the end", self._queue.qsize())
         await asyncio.to_thread(self._close)
 
-    def _write(self, entry: list[HistoryEvent] | Outcome) -> None:
+    def _write(self, entry: list[HistoryEvent] | Outcome | Measures) -> None:
         with self._one_at_a_time:
             if isinstance(entry, Outcome):
                 self._history.add_outcome(entry)
+            elif isinstance(entry, tuple):
+                self._history.add_measures(entry)
             else:
                 self._history.add_events(entry)
 
@@ -74,6 +80,10 @@ class Recorder:
     def note(self, event: HistoryEvent) -> None:
         """Remember something that was told to the journal by somebody else."""
         self._put([event])
+
+    def measured(self, measures: Measures) -> None:
+        """Remember figures of this boot."""
+        self._put(measures)
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell what came of an action."""
@@ -130,7 +140,7 @@ class Recorder:
                 level = logging.INFO if waits else logging.WARNING
                 _log.log(level, "%s%s: %s", subject, more, _text(kind, finding), extra=extra)
 
-    def _put(self, entry: list[HistoryEvent] | Outcome) -> None:
+    def _put(self, entry: list[HistoryEvent] | Outcome | Measures) -> None:
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tidegate.agent import ending, wiring
+from tidegate.agent import ending, webdoor, wiring
 from tidegate.agent.control import ControlSocket, SocketTaken, SocketUnusable
 from tidegate.agent.loop import Loop
 from tidegate.agent.views import Views
 from tidegate.clients.systemd import notify
+from tidegate.config import values
 from tidegate.config.model import Config
 
 WRITE_WITHIN = 3.0
@@ -80,6 +81,15 @@ async def serving(config: Config, *, act: bool = True) -> AsyncIterator[tuple[Pa
             tasks.append(
                 group.create_task(_tell_systemd(parts.loop, parts.boottime), name="systemd")
             )
+            if parts.meter is not None:
+                door = webdoor.serve(
+                    socket_path.with_name(webdoor.FILE),
+                    values.listen_address(config.web.listen),
+                    parts.loop,
+                    parts.meter,
+                    parts.boottime,
+                )
+                tasks.append(group.create_task(door, name="web"))
             try:
                 yield socket_path, parts.loop
             finally:

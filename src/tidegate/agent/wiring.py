@@ -19,9 +19,11 @@ from tidegate.agent.discovery import Linstor
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.loop import Loop
 from tidegate.agent.memory import Memory
+from tidegate.agent.meter import Meter
 from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
+from tidegate.agent.starts import StartsListener
 from tidegate.clients import clock
 from tidegate.clients.devices.client import DeviceClient
 from tidegate.clients.drbd.client import DrbdClient
@@ -33,7 +35,8 @@ from tidegate.config.model import Config, Use
 from tidegate.core.snapshot import Liveness, Snapshot, Source, SourceState
 from tidegate.core.wanted import WantedMap
 from tidegate.history.store import open_history
-from tidegate.probes.base import Clock, Probe
+from tidegate.metrics.tally import Tally
+from tidegate.probes.base import Probe
 from tidegate.probes.devices import DevicesProbe
 from tidegate.probes.drbd import DrbdProbe
 from tidegate.probes.hints.base import Listener
@@ -58,6 +61,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     loop: Loop
     observer: Observer
+    meter: Meter | None
+    """None where nothing is kept: a command that looks once."""
     boottime: Callable[[], float]
 
 
@@ -79,13 +84,14 @@ async def open_parts(
         if trouble is not None:
             _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
         boot = this_boot(Path(config.host.root))
-        clients = _Clients(config, wanted, boot.seconds, repeated=keep)
+        clients = _Clients(config, wanted, boot, repeated=keep)
         stack.push_async_callback(clients.close)
         observer = _observer(config, clients, wanted, boot, listen=listen)
         clients.linstor.unnamed = lambda: discovery.unnamed(observer.snapshot)
-        recorder = _recorder(config, observer.snapshot) if keep else None
-        if recorder is not None:
+        recorder, meter = _kept(config, observer.snapshot) if keep else (None, None)
+        if recorder is not None and meter is not None:
             stack.push_async_callback(recorder.finish, FLUSH_WITHIN)
+            clients.starts.told = meter.told
         loop = Loop(
             observer=observer,
             policy=config.recovery,
@@ -93,22 +99,23 @@ async def open_parts(
             recorder=recorder,
             keeper=keeper if keep else None,
             memory=Memory(Path(config.agent.run_dir)) if keep and act else None,
+            meter=meter,
             idle=OBSERVES if keep else "",
             boottime=boot.seconds,
             wall=clock.wall,
         )
-        yield Parts(loop=loop, observer=observer, boottime=boot.seconds)
+        yield Parts(loop=loop, observer=observer, meter=meter, boottime=boot.seconds)
 
 
 class _Clients:
     """The clients of this host, made once and shared by probes and actuators."""
 
     def __init__(
-        self, config: Config, wanted: WantedMap | None, boottime: Clock, *, repeated: bool
+        self, config: Config, wanted: WantedMap | None, boot: Boot, *, repeated: bool
     ) -> None:
         self._repeated = repeated
         self._config = config
-        self._boottime = boottime
+        self._boottime = boottime = boot.seconds
         self.linstor = Linstor(config, wanted, boottime)
         path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
         self.incus = IncusClient(path, deadline=config.incus.deadline)
@@ -119,6 +126,7 @@ class _Clients:
             if self.manager is None
             else asker(self.manager, config.systemd.incus_unit, clock=boottime)
         )
+        self.starts = StartsListener(self.incus, unit=self.ask_incus_unit, began=boot.began)
         self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
 
     def probes(self) -> tuple[Probe, ...]:
@@ -165,6 +173,8 @@ class _Clients:
             found.append(DrbdListener(self.drbd))
         if self._config.incus.use is not Use.OFF:
             found.append(IncusListener(self.incus, unit=self.ask_incus_unit))
+            if self._repeated:
+                found.append(self.starts)
         if self.manager is not None:
             incus, satellite = {Source.INCUS}, {Source.HOST, Source.LINSTOR}
             runs = {
@@ -263,11 +273,17 @@ def _drbd(config: Config) -> DrbdClient | None:
     )
 
 
-def _recorder(config: Config, snapshot: Snapshot) -> Recorder:
+def _kept(config: Config, snapshot: Snapshot) -> tuple[Recorder, Meter]:
+    """Return what writes history, and what counts on from where an agent before us in this boot ended."""
     with contextlib.suppress(OSError):  # told below, by whoever cannot write there
         Path(config.agent.state_dir).mkdir(mode=0o755, parents=True, exist_ok=True)
     history, troubles = open_history(Path(config.agent.state_dir) / "history.db", snapshot.boot_id)
     for trouble in troubles:
         _log.warning("%s", trouble, extra={"TIDEGATE_CODE": trouble.code})
     history.begin_boot(snapshot.node, snapshot.boot_wall)
-    return Recorder(history)
+    recorder = Recorder(history)
+    known = {name: value for name, subject, value in history.measures() if not subject}
+    unit = config.systemd.satellite_unit
+    return recorder, Meter(
+        Tally(satellite_unit=unit, born=snapshot.at, known=known), recorder.measured
+    )

@@ -135,6 +135,14 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds between two looks while all is well."""
 
 
+class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metrics, health and the status page over HTTP. They are always at ``web.sock`` in ``agent.run_dir``, for root alone."""
+
+    listen: str = "off"
+    """Where they are served over TCP as well: an address of this host and a port. Whoever reaches it may read names of volumes and
+    instances; nothing can be changed there. ``127.0.0.1:13371`` is for this host alone."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is written to the log."""
 
@@ -155,6 +163,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     health: HealthPolicy = HealthPolicy()
     recovery: RecoveryPolicy = RecoveryPolicy()
     gate: GatePolicy = GatePolicy()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
     origins: Mapping[str, str] = {}
     """Not a key: for each key that was set, the file, variable or option it was set by."""

@@ -2,6 +2,7 @@
 """What each key may hold, taken from the model's own types, and how text becomes such a value. Pure."""
 
 import enum
+import ipaddress
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -93,6 +94,8 @@ def allowed(key: str) -> str:
         return f"a list, each {controllers.ALLOWED}"
     if key in _PATHS:
         return "an absolute path"
+    if key == "web.listen":
+        return "off, ADDRESS:PORT, [ADDRESS]:PORT"
     if key.endswith("_unit"):
         return f"the name of a unit, ending in {', '.join(_UNITS)}"
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -126,8 +129,27 @@ def _check(key: str, value: object) -> None:
                 raise ValueError(f"{address!r} is Tidegate's own guard: name the real controllers")
     if key in _PATHS and isinstance(value, str) and value and not value.startswith("/"):
         raise ValueError(f"{value!r} is not an absolute path")
+    if key == "web.listen" and isinstance(value, str):
+        listen_address(value)
     if key.endswith("_unit") and isinstance(value, str) and not value.endswith(_UNITS):
         raise ValueError(f"{value!r} is not the name of a unit")
+
+
+def listen_address(text: str) -> tuple[str, int] | None:
+    """Return (address, port) of ``web.listen``; None when it is off. Raises ValueError when it is neither."""
+    if text.strip().lower() == "off":
+        return None
+    host, colon, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
+    except ValueError:
+        raise ValueError(f"{text!r} does not begin with an address of this host") from None
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} does not end in a port")
+    if address.version == 6 and bare == host:
+        raise ValueError(f"{text!r}: an IPv6 address is written in brackets")
+    return str(address), int(port)
 
 
 def _plain(hint: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SQLite file: boots, events, actions. Small writes, bounded size, never fatal."""
+"""The SQLite file: boots, events, actions, measures. Small writes, bounded size, never fatal."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import msgspec
 from tidegate.core.action import Outcome
 from tidegate.core.trouble import Trouble
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_ROWS = 100_000
 """Rows kept per table; the oldest go first."""
 
@@ -26,11 +26,20 @@ CREATE TABLE action (
   detail BLOB NOT NULL);
 CREATE INDEX action_boot ON action (boot_id, started);
 """
-
+# By form of the file: what leads from the one before it to this one.
+_STEPS = {
+    1: _TABLES,
+    2: """
+CREATE TABLE measure (
+  id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL, value REAL NOT NULL);
+CREATE INDEX measure_boot ON measure (boot_id, name);
+""",
+}
 
 _CUTS = (
     "DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?",
     "DELETE FROM action WHERE id <= (SELECT max(id) FROM action) - ?",
+    "DELETE FROM measure WHERE id <= (SELECT max(id) FROM measure) - ?",
 )
 
 
@@ -82,6 +91,19 @@ class History:
         )
         columns = "boot_id, started, ended, action, subject, cause, outcome, code, text, detail"
         self._write(f"INSERT INTO action ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row])  # noqa: S608 fixed names
+
+    def add_measures(self, measures: Sequence[tuple[str, str, float]]) -> None:
+        """Write figures of this boot, each (name, subject or "", seconds)."""
+        rows = [(self._boot_id, *measure) for measure in measures]
+        self._write("INSERT INTO measure (boot_id, name, subject, value) VALUES (?, ?, ?, ?)", rows)
+
+    def measures(self) -> list[tuple[str, str, float]]:
+        """Return this boot's figures in the order in which they were written."""
+        rows = self._connection.execute(
+            "SELECT name, subject, value FROM measure WHERE boot_id = ? ORDER BY id",
+            (self._boot_id,),
+        )
+        return [tuple(row) for row in rows]
 
     def events(self) -> list[HistoryEvent]:
         """Return this boot's events in order of time."""
@@ -167,8 +189,8 @@ def _connect(name: str) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise sqlite3.DatabaseError(f"form {version} is later than this program's {SCHEMA}")
-        if version == 0:
-            connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA};COMMIT;")
+        for form in range(version + 1, SCHEMA + 1):
+            connection.executescript(f"BEGIN;{_STEPS[form]}PRAGMA user_version = {form};COMMIT;")
     except sqlite3.Error:
         connection.close()
         raise
