@@ -10,17 +10,20 @@ import hmac
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from tidegate.agent import guardview
-from tidegate.agent.control import ControlSocket
+from tidegate.agent.control import ControlSocket, SocketUnusable
 from tidegate.agent.guardview import Kept, Memory
+from tidegate.agent.loop import Loop
+from tidegate.agent.observer import Observer
 from tidegate.clients import errors, files
 from tidegate.clients.devices.client import DeviceClient
+from tidegate.config.model import Config
 from tidegate.core.finding import Report
 from tidegate.core.ids import BootId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
@@ -28,6 +31,7 @@ from tidegate.guard import asking
 from tidegate.guard.asking import AskLocal, AskMount, AskState, AskVolumes, Local, Mount
 from tidegate.guard.volumes import Held
 from tidegate.probes import devices as device_probe
+from tidegate.recovery.choose import Verdict
 
 MEMORY: Final = "guarding.json"
 KEPT: Final = "guarded.json"
@@ -118,6 +122,11 @@ class Guarding:
         if kept is not None and kept != self._kept:
             self._kept = kept
             self._save(self._settings.state_dir / KEPT, kept, durable=True)
+
+    def heard(self, snapshot: Snapshot, report: Report, verdicts: Sequence[Verdict]) -> None:
+        """Take in a cycle of the loop, as `Loop.heard` is told."""
+        wants = any(one.standing.pool is not None and one.standing.can for one in verdicts)
+        self.saw(snapshot, report, wants_mount=wants)
 
     @property
     def leased(self) -> bool:
@@ -329,3 +338,30 @@ def _load(path: Path, kind: type[T]) -> T | None:
     except (errors.ClientError, msgspec.MsgspecError) as error:
         _log.warning("%s is not used: %s", path, error, extra={"TIDEGATE_CODE": "guard.unusable"})
         return None
+
+
+async def serve(
+    config: Config, loop: Loop, observer: Observer, *, boottime: Callable[[], float], act: bool
+) -> None:
+    """Answer the guard until cancelled. That it cannot be answered is told, and ends nothing: then the controllers' own answers pass."""
+    async with DeviceClient(
+        root=Path(config.devices.root), limit=config.devices.deadline
+    ) as devices:
+        settings = Settings(
+            run_dir=Path(config.agent.run_dir),
+            state_dir=Path(config.agent.state_dir),
+            root=Path(config.host.root),
+            boot_id=loop.snapshot.boot_id,
+            bar_limit=config.guard.bar_limit,
+            local_truth=config.guard.local_truth,
+            acts=act and config.recovery.enabled,
+        )
+        guarding = Guarding(loop, settings, wake=observer.wake, devices=devices, boottime=boottime)
+        loop.heard = guarding.heard
+        socket = GuardSocket(
+            settings.run_dir / asking.SOCKET, guarding, lambda: secret_of(settings.state_dir)
+        )
+        try:
+            await socket.serve(asyncio.Event())
+        except SocketUnusable as error:
+            _log.warning("%s", error, extra={"TIDEGATE_CODE": "guard.no-socket"})

@@ -23,6 +23,7 @@ from tidegate.core.wanted import WantedMap
 from tidegate.health import wanted
 from tidegate.history.store import HistoryEvent
 from tidegate.recovery import step
+from tidegate.recovery.choose import Verdict
 from tidegate.recovery.state import RecoveryState
 
 SETTLE = 0.01
@@ -77,6 +78,9 @@ class Loop:
         self._unsaved: dict[str, Trouble] = {}
         self._map: WantedMap | None = None
         self._map_drawn = asyncio.Event()
+        self._verdicts: tuple[Verdict, ...] = ()
+        self.heard: Callable[[Snapshot, Report, tuple[Verdict, ...]], None] | None = None
+        """Told of each cycle: what is known, what it is worth, and what becomes of each pool and instance."""
         self.sentence = idle
         self.last_cycle = boottime()
 
@@ -142,6 +146,8 @@ class Loop:
             self._recorder.report(report, self.sentence)
         if self._meter is not None:
             self._meter.saw(self._observer.snapshot, report)
+        if self.heard is not None:
+            self.heard(self._observer.snapshot, report, self._verdicts)
         self._draw(report)
         self._next.set()
         self._next = asyncio.Event()
@@ -157,6 +163,7 @@ class Loop:
             decided = step.step(self._state, event, self._observer.snapshot, report, self._policy)
             self._state = decided.state
             self._wake_at = decided.wake_at
+            self._verdicts = decided.verdicts
             if (
                 decided.actions or not actions
             ):  # "starts c1" says more than "still busy with c1" after it

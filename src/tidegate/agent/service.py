@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tidegate.agent import ending, webdoor, wiring
+from tidegate.agent import ending, guarding, webdoor, wiring
 from tidegate.agent.control import ControlSocket, SocketTaken, SocketUnusable
 from tidegate.agent.loop import Loop
 from tidegate.agent.views import Views
@@ -77,6 +77,10 @@ async def serving(config: Config, *, act: bool = True) -> AsyncIterator[tuple[Pa
                 group.create_task(control.serve(listening), name="control"),
             ]
             await _first(listening, tasks[0])
+            answering = guarding.serve(
+                config, parts.loop, parts.observer, boottime=parts.boottime, act=act
+            )
+            tasks.append(group.create_task(answering, name="guarding"))
             tasks.append(group.create_task(parts.loop.run(), name="loop"))
             tasks.append(
                 group.create_task(_tell_systemd(parts.loop, parts.boottime), name="systemd")

@@ -2,6 +2,7 @@
 """The numbers and choices that decisions use. Seconds, unless a name says otherwise."""
 
 import enum
+from typing import Annotated
 
 import msgspec
 
@@ -71,3 +72,14 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """At the limit: let Incus go, or hold it until all is ready or a shutdown begins."""
     hopeless_after: float = 10.0
     """Trouble that only a person can cure is not waited for once it has lasted so long without a break; never with fail-closed."""
+
+
+class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the guard between Incus and the LINSTOR controller may do (contract.md, safety 3 to 6)."""
+
+    bar_limit: Annotated[float, msgspec.Meta(ge=0, le=120)] = 120.0
+    """Seconds per boot for which "ONLINE" is answered with "not ready" while volumes are not; 0: never."""
+    hold: Annotated[float, msgspec.Meta(ge=0, le=60)] = 8.0
+    """Seconds for which a call for a volume that is not ready is held; it occupies one of Incus's workers meanwhile."""
+    local_truth: bool = False
+    """With no controller to be asked, answer what Incus needs to start an instance by the kernel's word: DRBD only."""
