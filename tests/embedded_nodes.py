@@ -57,6 +57,7 @@ def node(
     stray: Sequence[str] = (),
     spec: Callable[[ServerSpec], ServerSpec] = lambda server: server,
     timings: IncusTimings = QUICK,
+    storage: faults.Timings = faults.INSTANT,
     seed: int = 1,
 ) -> EmbeddedNode:
     """A node with these faults. ``stray``: volumes in LINSTOR that Incus's database does not know."""
@@ -65,7 +66,7 @@ def node(
         name="contract",
         layout=embedded.layout((*containers, *stray)),
         faults=found,
-        timings=faults.INSTANT,
+        timings=storage,
         seed=seed,
     )
     server = spec(embedded.server(tuple(containers), tuple(local), epoch=clock.wall()))

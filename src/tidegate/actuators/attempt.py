@@ -11,11 +11,13 @@ ANSWER_LOST = frozenset({"incus.timeout", "incus.disconnected", "incus.garbage"}
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of an action: kind, stable code, sentence."""
+    """What came of an action: kind, stable code, sentence, and what was seen of its subject before and after."""
 
     kind: OutcomeKind
     code: str
     text: str
+    before: str = ""
+    after: str = ""
 
 
 def done(code: str, text: str) -> Attempt:
@@ -33,7 +35,17 @@ def failed(code: str, text: str) -> Attempt:
     return Attempt(kind=OutcomeKind.FAILED, code=code, text=text)
 
 
+def uncertain(code: str, text: str) -> Attempt:
+    """It was sent, and what came of it will be seen later."""
+    return Attempt(kind=OutcomeKind.UNCERTAIN, code=code, text=text)
+
+
 def of_trouble(error: errors.ClientError, *, sent: bool) -> Attempt:
     """Return what a failed call means: uncertain when the change was ``sent`` and the answer lost, else failed."""
     kind = OutcomeKind.UNCERTAIN if sent and error.code in ANSWER_LOST else OutcomeKind.FAILED
     return Attempt(kind=kind, code=error.code, text=error.trouble.text)
+
+
+def seen(made: Attempt, *, before: str = "", after: str = "") -> Attempt:
+    """Return ``made`` with what was seen of its subject ``before`` and ``after``; what was noted already stays."""
+    return msgspec.structs.replace(made, before=before or made.before, after=after or made.after)

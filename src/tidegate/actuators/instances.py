@@ -30,18 +30,22 @@ class InstanceActuator:
         except errors.ClientError as error:
             return attempt.of_trouble(error, sent=False)
         if refusal is not None:
-            return refusal
+            return attempt.seen(refusal, before=found.status)
+        return attempt.seen(await self._started(action), before=found.status)
+
+    async def _started(self, action: StartInstance) -> Attempt:
         try:
             operation = await self._start(action)
         except errors.ClientError as error:
             return await self._after_trouble(error, action)
         if operation.err:
             return self._failure(operation.err)
-        if operation.status_code < 200:  # still going on: the world tells later what came of it
-            return attempt.failed(
+        if operation.status_code < 200:
+            # It goes on in Incus, and nobody is to blame yet: the world tells later what came of it.
+            return attempt.uncertain(
                 "instance.slow", f"the start was not over after {START_WITHIN:.0f} s"
             )
-        return attempt.done("instance.started", "started")
+        return attempt.seen(attempt.done("instance.started", "started"), after="Running")
 
     async def acknowledge(self, action: AcknowledgeWarning) -> Attempt:
         """Acknowledge the warning, if it is still new."""

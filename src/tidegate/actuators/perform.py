@@ -7,11 +7,14 @@ from typing import assert_never
 from tidegate.actuators.attempt import Attempt
 from tidegate.actuators.instances import InstanceActuator
 from tidegate.actuators.pools import PoolActuator
+from tidegate.actuators.satellite import SatelliteActuator
 from tidegate.actuators.units import UnitActuator
 from tidegate.core.action import (
     AcknowledgeWarning,
     Action,
     Outcome,
+    ReconnectSatellite,
+    RestartUnit,
     StartInstance,
     StartUnit,
     ValidatePool,
@@ -27,11 +30,13 @@ class Actuators:
         pools: PoolActuator,
         instances: InstanceActuator,
         units: UnitActuator,
+        satellite: SatelliteActuator,
         boottime: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._instances = instances
         self._units = units
+        self._satellite = satellite
         self._boottime = boottime
 
     async def perform(self, action: Action) -> Outcome:
@@ -45,6 +50,8 @@ class Actuators:
             text=attempt.text,
             started_at=began,
             ended_at=self._boottime(),
+            before=attempt.before,
+            after=attempt.after,
         )
 
     async def _do(self, action: Action) -> Attempt:
@@ -57,5 +64,9 @@ class Actuators:
                 return await self._instances.acknowledge(action)
             case StartUnit():
                 return await self._units.start(action)
+            case RestartUnit():
+                return await self._units.restart(action)
+            case ReconnectSatellite():
+                return await self._satellite.reconnect(action)
             case _:
                 assert_never(action)

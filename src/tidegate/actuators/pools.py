@@ -37,19 +37,21 @@ class PoolActuator:
             refusal = await self._refusal(pool)
         except errors.ClientError as error:
             return attempt.of_trouble(error, sent=False)
+        before = (pool.status or "not loaded") if pool is not None else ""
         if refusal is not None:
-            return refusal
+            return attempt.seen(refusal, before=before)
         try:
             await self._incus.recover_validate(action.pool, deadline=VALIDATE_WITHIN)
             after = await self._pool(action)
         except errors.ClientError as error:
-            return attempt.of_trouble(error, sent=True)
+            return attempt.seen(attempt.of_trouble(error, sent=True), before=before)
         if after is None or after.status != "Created":
             status = after.status if after else "gone"
-            return attempt.failed(
-                "pool.still-unavailable", f"validated, and its status is still {status}"
-            )
-        return attempt.done("pool.mounted", "Incus mounted it again")
+            text = f"validated, and its status is still {status}"
+            failed = attempt.failed("pool.still-unavailable", text)
+            return attempt.seen(failed, before=before, after=status or "")
+        done = attempt.done("pool.mounted", "Incus mounted it again")
+        return attempt.seen(done, before=before, after=after.status or "")
 
     async def _pool(self, action: ValidatePool) -> PoolFacts | None:
         server = await self._incus.server()

@@ -12,6 +12,7 @@ import msgspec
 from tidegate.actuators.instances import InstanceActuator
 from tidegate.actuators.perform import Actuators
 from tidegate.actuators.pools import PoolActuator
+from tidegate.actuators.satellite import SatelliteActuator, journal_of
 from tidegate.actuators.units import UnitActuator
 from tidegate.agent import discovery
 from tidegate.agent.boot import Boot, this_boot
@@ -25,6 +26,7 @@ from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
 from tidegate.agent.starts import StartsListener
 from tidegate.clients import clock
+from tidegate.clients.devices import host
 from tidegate.clients.devices.client import DeviceClient
 from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus import socket as incus_socket
@@ -32,6 +34,7 @@ from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
+from tidegate.core.ids import UnitName
 from tidegate.core.snapshot import Liveness, Snapshot, Source, SourceState
 from tidegate.core.wanted import WantedMap
 from tidegate.history.store import open_history
@@ -194,7 +197,20 @@ class _Clients:
         return Actuators(
             pools=PoolActuator(self.incus, lambda: self.linstor.client, lambda: self.linstor.node),
             instances=InstanceActuator(self.incus),
-            units=UnitActuator(self.manager),
+            units=UnitActuator(
+                self.manager,
+                incus=self.incus,
+                linstor=lambda: self.linstor.client,
+                node=lambda: self.linstor.node,
+            ),
+            satellite=SatelliteActuator(
+                lambda: self.linstor.client,
+                listens=lambda: host.port_listening(
+                    self._config.host.satellite_port, Path(self._config.host.root)
+                ),
+                log=journal_of(UnitName(self._config.systemd.satellite_unit)),
+                manager=self.manager,
+            ),
             boottime=self._boottime,
         )
 

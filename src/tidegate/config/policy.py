@@ -52,12 +52,24 @@ class RecoveryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     enabled: bool = True
     """False: observe, judge and tell, act on nothing."""
     parallel_starts: int = 4
-    """At most so many instances are being started at once."""
+    """So many instances are started at once, to begin with; the number then follows what storage and host can take."""
+    most_parallel_starts: int = 16
+    """Never more than so many at once, however quick they are; as ``parallel_starts`` or below: the number stays as it is."""
     backoff: BackoffPolicy = BackoffPolicy()
     instance_attempts: int = 5
     """Failures of an instance's own (not of the infrastructure) after which it is given up, with a finding."""
     start_incus_after: float = 60.0
     """Seconds after boot from which on incusd is started if something is wanted and nothing else started it."""
+    wake_controller: bool = True
+    """Have the controller dial a satellite that listens and is still OFFLINE: at most three times per boot, 10 s apart."""
+    cure_false_online: bool = True
+    """Reconnect a satellite that is ONLINE and, by its own log, never applied its full sync: once per boot."""
+    start_satellite: bool = True
+    """Start the satellite's unit again when it failed: LINSTOR's own unit never does. At most five times in an hour."""
+    cure_full_sync: bool = False
+    """Reconnect the satellite after a failed full sync, or when a tool that was missing came later: twice an hour, 5 min apart."""
+    restart_incus: bool = False
+    """Restart ``incus.service`` where a pool cannot be mounted in a weaker way: running instances stay; twice per boot, 15 min apart."""
 
 
 class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

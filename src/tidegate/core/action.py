@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from tidegate.core import ids
-from tidegate.core.ids import InstanceId, PoolName, Subject, UnitName
+from tidegate.core.ids import InstanceId, NodeName, PoolName, Subject, UnitName
 
 
 class ValidatePool(msgspec.Struct, frozen=True, kw_only=True, tag="validate-pool"):
@@ -40,16 +40,48 @@ class StartInstance(msgspec.Struct, frozen=True, kw_only=True, tag="start-instan
 
 
 class StartUnit(msgspec.Struct, frozen=True, kw_only=True, tag="start-unit"):
-    """Start a unit that should be running in this boot and was never started (facts/incus.md U2-U5)."""
+    """Start a unit that should run and does not: ``incus.service`` that nothing started (facts/incus.md U2-U5), a satellite that died."""
 
     id: str
     cause: str
     unit: UnitName
+    subject: Subject = ids.INCUS
+    """What is acted on."""
+
+
+class RestartUnit(msgspec.Struct, frozen=True, kw_only=True, tag="restart-unit"):
+    """Restart ``incus.service``, which keeps running instances and tries everything again (facts/incus.md U43, U44)."""
+
+    id: str
+    cause: str
+    unit: UnitName
+    subject: Subject = ids.INCUS
+    """What is acted on."""
+
+
+class Reconnect(enum.StrEnum):
+    """What a reconnect of the satellite is for; each has a budget and conditions of its own (contract.md safety 8)."""
+
+    WAKE = "wake"
+    """The satellite listens, and the controller's next round may be 20 s away (facts/linstor-observed.md A7, H)."""
+    FALSE_ONLINE = "false-online"
+    """ONLINE, and the full sync was never applied (facts/linstor-observed.md A1)."""
+    FULL_SYNC = "full-sync"
+    """The full sync failed, or a tool that was missing is there now: LINSTOR does not try again by itself (facts/linstor.md 3.1)."""
+
+
+class ReconnectSatellite(msgspec.Struct, frozen=True, kw_only=True, tag="reconnect-satellite"):
+    """Have the controller dial this node's satellite anew. It closes a connection that exists: never for a node that is fine."""
+
+    id: str
+    cause: str
+    node: NodeName
+    reason: Reconnect
 
     @property
     def subject(self) -> Subject:
         """What is acted on."""
-        return ids.INCUS
+        return ids.SATELLITE
 
 
 class AcknowledgeWarning(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledge-warning"):
@@ -66,7 +98,9 @@ class AcknowledgeWarning(msgspec.Struct, frozen=True, kw_only=True, tag="acknowl
         return ids.instance(self.instance)
 
 
-Action: TypeAlias = ValidatePool | StartInstance | StartUnit | AcknowledgeWarning
+Action: TypeAlias = (
+    ValidatePool | StartInstance | StartUnit | RestartUnit | ReconnectSatellite | AcknowledgeWarning
+)
 
 
 class OutcomeKind(enum.StrEnum):
@@ -90,3 +124,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     started_at: float
     ended_at: float
+    before: str = ""
+    """What was seen of the subject at the last moment before; empty when it could not be looked at."""
+    after: str = ""
+    """What was seen of it afterwards."""

@@ -29,6 +29,9 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """``/usr/share/linstor-server/bin/Satellite`` exists: the driver refuses to load without it."""
     satellite_listens: bool | None = None
     """The satellite's port is open on this host; None when it could not be looked up."""
+    stalled: int | None = None
+    """Share of the last ten seconds in which all work stood still for disk or memory (``/proc/pressure``), in percent, rounded down to
+    20, so that it is news only when it matters; None where the kernel does not tell."""
 
 
 class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,5 +28,6 @@ class HostProbe:
             drbd_module=host.module_version(self._root),
             satellite_present=host.satellite_present(self._root),
             satellite_listens=host.port_listening(self._port, self._root),
+            stalled=host.stalled(self._root),
         )
         return Observation(source=self.source, at=self._clock(), host=facts)

@@ -44,7 +44,6 @@ _UNREACHED = frozenset(
     )
 )
 """Codes of the client that say that Incus could not be asked, not that a start failed."""
-_SLOW = "instance.slow"
 _REFUSED = re.compile(
     r"already running|Cluster member is evacuated|cannot be started as in Error status|Instance not found|is busy"
 )
@@ -98,9 +97,6 @@ def blame(
         return Blame(fault=Fault.REFUSED, key=pace_key(instance))
     if code in _UNREACHED:
         return Blame(fault=Fault.INFRASTRUCTURE, key=str(ids.INCUS))
-    if code == _SLOW:
-        # What lasts for minutes is mount(2) or open(2) on a device that hangs (facts/incus.md L75, A10).
-        return Blame(fault=Fault.INFRASTRUCTURE, key=_volume(instance, text, snapshot, report))
     for state in reversed(tuple(report.chain(own))):
         if state.subject != own and not state.ready:
             return Blame(fault=Fault.INFRASTRUCTURE, key=str(state.subject))

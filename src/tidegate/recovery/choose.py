@@ -2,6 +2,8 @@
 """Which actions to begin now, and why the others not yet: budgets, order, limits."""
 
 import enum
+import math
+from typing import Final
 
 import msgspec
 
@@ -17,11 +19,17 @@ from tidegate.core.action import (
 from tidegate.core.finding import Report
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Liveness, Snapshot, Source
-from tidegate.recovery import desire
+from tidegate.recovery import desire, levers, width
 from tidegate.recovery.desire import Will
+from tidegate.recovery.levers import Lever
 from tidegate.recovery.settle import INCUS_UNIT, unit_key
 from tidegate.recovery.standing import Standing, Survey
 from tidegate.recovery.state import RecoveryState, pace_key, warning_key
+
+_SATELLITE: Final = Standing(subject=ids.SATELLITE, will=Will.START)
+_INCUS: Final = Standing(subject=ids.INCUS, will=Will.START)
+_STUCK: Final = frozenset({"pool.unknown-volumes"})
+"""Codes after which a pool is not validated, and a restart of Incus would mount it without touching what Incus does not know."""
 
 
 class Turn(enum.StrEnum):
@@ -42,6 +50,12 @@ class Turn(enum.StrEnum):
     QUEUES = "queues"
     """It could go, and others go first: the limit of parallel starts, priority, delay."""
     GIVEN_UP = "given-up"
+    CLOSED = "closed"
+    """Incus takes nothing now; ``text`` says why."""
+    HELD = "held"
+    """It could go, and a person has paused recovery or switched it off."""
+    LEFT = "left"
+    """Not ours to act on; ``text`` says why."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,22 +89,36 @@ def choose(
     report: Report,
     policy: RecoveryPolicy,
 ) -> Choice:
-    """Return what to do now. Nothing while recovery is switched off; only ``incus.service`` while Incus is closed."""
-    if not policy.enabled:
-        return Choice(actions=(), verdicts=(), wake_at=None)
+    """Return what to do now. Only satellite and ``incus.service`` while Incus is closed; nothing while a person wants nothing done."""
     actor = _Actor(state, snapshot, report, policy)
+    satellite = actor.satellite()
     if survey.closed is not None:
-        return actor.unit()
-    pools = actor.pools(survey)
-    instances = actor.instances(survey)
-    actor.warnings(survey)
-    verdicts = (*pools, *instances)
+        verdicts = (*satellite, *actor.closed(survey, survey.closed))
+    elif restart := actor.restart(survey):
+        verdicts = (*satellite, *restart, *actor.held(survey))
+    else:
+        pools = actor.pools(survey)
+        instances = actor.instances(survey)
+        actor.warnings(survey)
+        verdicts = (*satellite, *pools, *instances)
     moments = [verdict.again_at for verdict in verdicts if verdict.again_at is not None]
-    return Choice(
+    choice = Choice(
         actions=tuple(actor.actions),
         verdicts=verdicts,
         wake_at=min([*moments, *actor.moments], default=None),
     )
+    if not policy.enabled:
+        return _held(choice, wake_at=None)
+    return choice if state.pause is None else _held(choice, wake_at=state.pause.until)
+
+
+def _held(choice: Choice, *, wake_at: float | None) -> Choice:
+    """Return ``choice`` without its actions: what could go is held."""
+    verdicts = tuple(
+        msgspec.structs.replace(verdict, turn=Turn.HELD) if verdict.turn is Turn.ACTS else verdict
+        for verdict in choice.verdicts
+    )
+    return Choice(actions=(), verdicts=verdicts, wake_at=wake_at)
 
 
 class _Actor:
@@ -106,6 +134,62 @@ class _Actor:
         self._now = snapshot.at
         self.actions: list[Action] = []
         self.moments: list[float] = []
+
+    def satellite(self) -> tuple[Verdict, ...]:
+        """Pull the lever on the satellite that would help, if there is one and its budget allows (contract.md safety 8)."""
+        chance = levers.satellite(self._state, self._snapshot, self._report, self._policy)
+        if self._state.busy(ids.SATELLITE):
+            return (Verdict(standing=_SATELLITE, turn=Turn.BUSY),)
+        return () if chance is None else (self._pull(_SATELLITE, chance),)
+
+    def restart(self, survey: Survey) -> tuple[Verdict, ...]:
+        """Restart Incus, where that is allowed and nothing weaker is left (facts/incus.md U43-U45).
+
+        Never while an action of ours goes on, and never with the controller away: running instances would fail to register their
+        devices.
+        """
+        assert self._snapshot.pools is not None
+        seen_at = self._snapshot.pools.at
+        stuck = any(
+            standing.can
+            and self._state.codes.get(str(standing.subject)) in _STUCK
+            and self._state.knows(str(standing.subject), seen_at)
+            and self._state.knows(str(ids.INCUS), seen_at)
+            for standing in survey.pools
+        )
+        if self._state.busy(ids.INCUS):
+            return (Verdict(standing=_INCUS, turn=Turn.BUSY),)
+        lever = Lever.RESTART_INCUS
+        due = levers.allowed_at(self._state, lever, self._now)
+        allowed = self._policy.restart_incus and self._report.ready(ids.CONTROLLER)
+        if not (allowed and stuck and due <= self._now) or self._state.in_flight or self.actions:
+            return ()
+        return (self._pull(_INCUS, levers.Chance(lever=lever, at=due)),)
+
+    def _pull(self, standing: Standing, chance: levers.Chance) -> Verdict:
+        why = levers.WHY[chance.lever]
+        if chance.at == math.inf:
+            spent = f"{why}; tried {levers.LIMITS[chance.lever].most} times in this boot, which is all that is allowed"
+            return Verdict(standing=standing, turn=Turn.GIVEN_UP, text=spent)
+        if chance.at > self._now:
+            return Verdict(standing=standing, turn=Turn.PAUSES, again_at=chance.at, text=why)
+        named = self._name(standing.subject)
+        self._begin(levers.action(chance.lever, self._snapshot, named))
+        return Verdict(standing=standing, turn=Turn.ACTS, text=why)
+
+    def closed(self, survey: Survey, reason: str) -> tuple[Verdict, ...]:
+        """Start ``incus.service`` if that is due, and say of everything wanted that it waits for Incus."""
+        self.unit()
+        return self.held(survey, reason)
+
+    def held(self, survey: Survey, reason: str = "Incus is being restarted") -> tuple[Verdict, ...]:
+        """Say of everything wanted that it waits for Incus."""
+        return tuple(
+            Verdict(standing=standing, turn=Turn.CLOSED, text=reason)
+            if standing.will is Will.START
+            else Verdict(standing=standing, turn=Turn.NOTHING)
+            for standing in (*survey.pools, *survey.instances)
+        )
 
     def pools(self, survey: Survey) -> tuple[Verdict, ...]:
         """Decide about every pool: mounted again one at a time (contract.md safety 2)."""
@@ -127,7 +211,7 @@ class _Actor:
         """Decide about every instance, in Incus's order among those that can go (facts/incus.md A4, A5)."""
         assert self._snapshot.instances is not None
         flying = [a for a in self._state.in_flight.values() if isinstance(a, StartInstance)]
-        slots = self._policy.parallel_starts - len(flying)
+        slots = width.now(self._state, self._snapshot, self._policy) - len(flying)
         known = self._snapshot.instances.value
         in_turn = any(
             (facts := known.get(str(a.instance))) is not None and desire.is_sequenced(facts)
@@ -190,7 +274,7 @@ class _Actor:
             else:
                 self.moments.append(budget.not_before)
 
-    def unit(self) -> Choice:
+    def unit(self) -> None:
         """Start ``incus.service`` where nothing else does and something is wanted (facts/incus.md U2-U5).
 
         Only a unit that is inactive and never ran in this boot: one that somebody stopped stays stopped, and one that failed
@@ -210,9 +294,11 @@ class _Actor:
         if due is not None and due <= self._now and not state.busy(ids.INCUS):
             looked = self._snapshot.units
             if looked is not None and state.knows(str(ids.INCUS), looked.at):
-                self._begin(StartUnit(**self._name(ids.INCUS), unit=INCUS_UNIT))
+                named = self._name(ids.INCUS)
+                self._begin(StartUnit(id=named["id"], cause=named["cause"], unit=INCUS_UNIT))
             due = None
-        return Choice(actions=tuple(self.actions), verdicts=(), wake_at=due)
+        if due is not None:
+            self.moments.append(due)
 
     def _ripe(self, standing: Standing, seen_at: float) -> Verdict:
         """Return the verdict before order and limits: ACTS where nothing but those could hold it."""
@@ -220,7 +306,8 @@ class _Actor:
         if state.busy(standing.subject):
             return Verdict(standing=standing, turn=Turn.BUSY)
         if standing.will is not Will.START:
-            return Verdict(standing=standing, turn=Turn.NOTHING)
+            turn = Turn.LEFT if standing.why_left else Turn.NOTHING
+            return Verdict(standing=standing, turn=turn, text=standing.why_left)
         name = standing.subject.name
         if standing.instance is not None and (text := state.given_up.get(name)) is not None:
             return Verdict(standing=standing, turn=Turn.GIVEN_UP, text=text)

@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tidegate.config.policy import RecoveryPolicy
-from tidegate.core.action import AcknowledgeWarning, Action, StartInstance, StartUnit, ValidatePool
+from tidegate.core import ids
+from tidegate.core.action import (
+    AcknowledgeWarning,
+    Action,
+    ReconnectSatellite,
+    RestartUnit,
+    StartInstance,
+    StartUnit,
+    ValidatePool,
+)
 from tidegate.core.finding import Report
 from tidegate.core.ids import Subject, SubjectKind
 from tidegate.recovery.choose import Choice, Turn, Verdict
@@ -30,6 +39,10 @@ def of(
     """Return the sentence of one step at ``now`` (seconds since boot)."""
     if not policy.enabled:
         return "does nothing: recovery is switched off"
+    if state.pause is not None:
+        until = state.pause.until
+        end = f"until {until:.0f} s after boot" if until is not None else "until `tidegate resume`"
+        return _join([f"does nothing: paused {end}", *_going(state)])
     deeds = [_deed(action) for action in choice.actions]
     if survey.closed is not None:
         return _join(deeds) if deeds else _closed(state, survey.closed, choice)
@@ -58,7 +71,13 @@ def _deed(action: Action) -> str:
         case StartInstance():
             return f"starts {action.instance}"
         case StartUnit():
+            if action.subject == ids.SATELLITE:
+                return f"starts {action.unit}, which failed"
             return f"starts {action.unit}: something is wanted here and nothing else started it"
+        case RestartUnit():
+            return f"restarts {action.unit}: a pool cannot be mounted in a weaker way"
+        case ReconnectSatellite():
+            return f"has the controller dial the satellite of {action.node} anew ({action.reason})"
         case AcknowledgeWarning():
             return f"acknowledges Incus's warning about {action.instance}, which runs"
 

@@ -14,9 +14,9 @@ from tidegate.core.action import (
 )
 from tidegate.core.facts import IncusPhase
 from tidegate.core.finding import Report
-from tidegate.core.ids import UnitName
+from tidegate.core.ids import SubjectKind, UnitName
 from tidegate.core.snapshot import Snapshot
-from tidegate.recovery import causes, desire
+from tidegate.recovery import causes, desire, levers, width
 from tidegate.recovery.desire import Will
 from tidegate.recovery.standing import Standing, Survey
 from tidegate.recovery.state import RecoveryState, key_of, pace_key, warning_key, without
@@ -38,24 +38,35 @@ def settle(
         action, ValidatePool | AcknowledgeWarning
     )
     subject = str(action.subject)
-    told = without(state.errors, subject)
+    told, codes = without(state.errors, subject), without(state.codes, subject)
+    worked = outcome.kind is OutcomeKind.DONE
     state = msgspec.structs.replace(
         state,
         in_flight=without(state.in_flight, subject),
-        errors=told if outcome.kind is OutcomeKind.DONE else {**told, subject: outcome.text},
+        errors=told if worked else {**told, subject: outcome.text},
+        codes=codes if worked else {**codes, subject: outcome.code},
         settled={**state.settled, key: outcome.ended_at},
         done=state.done | {key} if promised else state.done - {key},
     )
     if isinstance(action, StartInstance):
-        if outcome.kind is OutcomeKind.DONE:
+        state = width.learned(state, outcome, policy)
+        if worked:
             return _started(state, outcome, snapshot, report, policy)
         name = str(action.instance)
         return _not_started(state, name, outcome, _blame(outcome, snapshot, report), policy)
-    if isinstance(action, StartUnit) and outcome.kind is OutcomeKind.DONE:
-        return msgspec.structs.replace(state, incus_ran=True)
-    if outcome.kind is OutcomeKind.DONE:
-        return state
+    lever = levers.of(action)
+    if lever is not None and outcome.kind is OutcomeKind.VOID:
+        state = levers.given_back(state, lever)
+    if worked and lever is levers.Lever.RESTART_INCUS:
+        # What is weaker is tried first again.
+        pools = [key for key in state.codes if key.startswith(f"{SubjectKind.POOL}/")]
+        return msgspec.structs.replace(state, codes=without(state.codes, *pools))
+    if worked:
+        is_incus = isinstance(action, StartUnit) and lever is None
+        return msgspec.structs.replace(state, incus_ran=True) if is_incus else state
     budget = unit_key(action.unit) if isinstance(action, StartUnit) else key
+    if lever is not None:
+        budget = levers.key(lever)
     return state.charged(budget, started_at=outcome.started_at, now=outcome.ended_at, policy=policy)
 
 

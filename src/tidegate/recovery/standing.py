@@ -27,6 +27,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of a pool: START when it should be mounted again, RUNS when it is mounted, ODD otherwise."""
     waits_for: tuple[Subject, ...] = ()
     """What it rests on and cannot be used now, the ground first. Filled only where ``will`` is START."""
+    why_left: str = ""
+    """Why it is not ours to act on, where it is down and somebody might ask."""
     instance: InstanceFacts | None = None
     pool: PoolFacts | None = None
 
@@ -146,7 +148,7 @@ def _pool(
     if facts.status == "Created":
         return Standing(subject=subject, will=Will.RUNS, pool=facts)
     if facts.status != UNAVAILABLE or facts.driver != "linstor":
-        return Standing(subject=subject, will=Will.ODD, pool=facts)
+        return Standing(subject=subject, will=Will.ODD, why_left=_left(facts), pool=facts)
     top = report.state(subject)
     volumes = _in_pool(needed, facts, snapshot)
     if top is not None and not top.wanted and not volumes:
@@ -156,6 +158,14 @@ def _pool(
     if not waits_for and not any(report.ready(volume) for volume in volumes):
         waits_for = volumes or (subject,)
     return Standing(subject=subject, will=Will.START, waits_for=waits_for, pool=facts)
+
+
+def _left(facts: PoolFacts) -> str:
+    if facts.status == UNAVAILABLE:
+        return f"its driver is {facts.driver}: Incus itself tries it again every minute; its instances are taken up then"
+    if facts.status is None:
+        return f"Incus cannot load it ({facts.error or 'no reason given'}), and does so by itself once the cause is gone"
+    return f"its status is {facts.status}: that is a person's to decide"
 
 
 def _unready_below_pool(below: tuple[Subject, ...], report: Report) -> tuple[Subject, ...]:

@@ -19,6 +19,18 @@ from tidegate.core.ids import BootId, InstanceId, Subject
 T = TypeVar("T")
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's wish that nothing be acted on, within this boot."""
+
+    since: float
+    until: float | None = None
+    """Seconds since boot; None: until it is taken back."""
+
+    def holds(self, now: float) -> bool:
+        """Return True while it is to be kept."""
+        return self.until is None or now < self.until
+
+
 class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     """The memory of one boot. Keys are texts of subjects or budgets, so that it can be written as JSON.
 
@@ -46,6 +58,16 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of actions that ended well, until the world confirms it or says otherwise."""
     errors: Mapping[str, str] = {}
     """By subject: why its last action came to nothing, until one works."""
+    codes: Mapping[str, str] = {}
+    """By subject: the code of that outcome."""
+    pulls: Mapping[str, tuple[float, ...]] = {}
+    """By lever: when it was pulled (:mod:`~tidegate.recovery.levers`)."""
+    pause: Pause | None = None
+    """Set while a person wants nothing to be done."""
+    width: float = 0.0
+    """How many starts at once storage and host were found to take (:mod:`~tidegate.recovery.width`); 0: not known yet."""
+    quickest: float = 0.0
+    """Seconds of the quickest start of late, what others are measured by; 0: none yet."""
     failed: Mapping[str, float] = {}
     """By instance: when a start of ours ended without success. What is stopped since then, nobody stopped."""
     ran: frozenset[str] = frozenset()

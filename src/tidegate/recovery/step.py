@@ -8,12 +8,13 @@ import msgspec
 from tidegate.config.policy import RecoveryPolicy
 from tidegate.core.action import Action, Outcome
 from tidegate.core.finding import Report
+from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Snapshot
-from tidegate.recovery import sentence
+from tidegate.recovery import asked, levers, sentence
 from tidegate.recovery.choose import Verdict, choose
 from tidegate.recovery.settle import notice, remember, settle
 from tidegate.recovery.standing import survey
-from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.state import Pause, RecoveryState
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, tag="observed"):
@@ -26,11 +27,27 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     outcome: Outcome
 
 
+class Paused(msgspec.Struct, frozen=True, kw_only=True, tag="paused"):
+    """A person wants nothing to be done until ``until`` (seconds since boot), or until :class:`Resumed`."""
+
+    until: float | None = None
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True, tag="resumed"):
+    """The pause is over."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """A person wants ``subject`` to be tried now: waits end and what was given up gets a new chance; no condition is left out."""
+
+    subject: Subject
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick"):
     """The moment has come that an earlier step asked for in ``wake_at``."""
 
 
-Event: TypeAlias = Observed | Finished | Tick
+Event: TypeAlias = Observed | Finished | Tick | Paused | Resumed | Asked
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +75,26 @@ def step(
 ) -> Step:
     """Return what to do after ``event``. ``report`` must be the judgement of ``snapshot``; now is ``snapshot.at``."""
     state = remember(state, snapshot)
-    if isinstance(event, Finished):
-        state = settle(state, event.outcome, snapshot, report, policy)
+    if state.pause is not None and not state.pause.holds(snapshot.at):
+        state = msgspec.structs.replace(state, pause=None)
+    match event:
+        case Finished():
+            state = settle(state, event.outcome, snapshot, report, policy)
+        case Paused():
+            pause = Pause(since=snapshot.at, until=event.until)
+            state = msgspec.structs.replace(state, pause=pause)
+        case Resumed():
+            state = msgspec.structs.replace(state, pause=None)
+        case Asked():
+            state = asked.hurried(state, event.subject, snapshot, report)
+        case Observed() | Tick():
+            pass
     seen = survey(state, snapshot, report)
     state = notice(state, seen, snapshot, report, policy)
     choice = choose(state, seen, snapshot, report, policy)
     text = sentence.of(state, seen, choice, report, policy, now=snapshot.at)
+    for action in choice.actions:
+        state = levers.pulled(state, action, snapshot.at)
     state = msgspec.structs.replace(
         state,
         counter=state.counter + len(choice.actions),

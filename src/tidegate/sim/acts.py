@@ -7,15 +7,20 @@ The rules are those of :mod:`tidegate.actuators`; only the calls are the models'
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from tidegate.core import ids
 from tidegate.core.action import (
     AcknowledgeWarning,
     Action,
     Outcome,
     OutcomeKind,
+    Reconnect,
+    ReconnectSatellite,
+    RestartUnit,
     StartInstance,
     StartUnit,
     ValidatePool,
 )
+from tidegate.sim.faults import CONTROLLER_KINDS
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.operations import SUCCESS, Operation
@@ -29,6 +34,9 @@ CALL: Final = 0.02
 """Seconds from the decision until the call has read its preconditions and is sent."""
 VALIDATE_LIMIT: Final = 60.0
 START_LIMIT: Final = 300.0
+SEEN_WITHIN: Final = 5.0
+LOOK: Final = 0.25
+_UNSYNCED: Final = frozenset({Status.FULL_SYNC_FAILED, Status.MISSING_EXT_TOOLS})
 
 Report = Callable[[Outcome], None]
 
@@ -77,7 +85,11 @@ class Act:
             case AcknowledgeWarning():
                 self._acknowledge(self.action)
             case StartUnit():
-                self._start_unit()
+                self._start_unit(self.action)
+            case RestartUnit():
+                self._restart_incus()
+            case ReconnectSatellite():
+                self._reconnect(self.action)
             case _:
                 assert_never(self.action)
 
@@ -149,11 +161,62 @@ class Act:
         row.status = WarningStatus.ACKNOWLEDGED
         return self._end(OutcomeKind.DONE)
 
-    def _start_unit(self) -> None:
+    def _start_unit(self, action: StartUnit) -> None:
+        if action.subject == ids.SATELLITE:
+            return self._start_satellite()
         if self._incus.units.service.active != "inactive":
             return self._end(OutcomeKind.VOID, "it is not inactive any more")
         self._incus.units.start()
         return self._end(OutcomeKind.DONE)
+
+    def _start_satellite(self) -> None:
+        connection, life = self._world.connection, self._world.lives[self._world.local]
+        if not connection.unit_failed(life):
+            return self._end(OutcomeKind.VOID, "it has not failed any more")
+        connection.start_satellite(life)
+        return self._end(OutcomeKind.DONE)
+
+    def _restart_incus(self) -> None:
+        incus, world = self._incus, self._world
+        if incus.phase is not Phase.READY:
+            return self._end(OutcomeKind.VOID, "Incus is still in its own first pass")
+        if world.lives[world.local].status is not Status.ONLINE:
+            return self._end(OutcomeKind.VOID, "the satellite is not ONLINE any more")
+        if incus.daemon is not None and any(
+            operation.status != SUCCESS for operation in incus.daemon.operations.all
+        ):
+            return self._end(OutcomeKind.VOID, "an operation goes on")
+        incus.units.restart()
+        return self._end(OutcomeKind.DONE)
+
+    def _reconnect(self, action: ReconnectSatellite) -> None:
+        """As the actuator does it, with the satellite's own log in the place of false ONLINE's fault."""
+        world = self._world
+        connection, life = world.connection, world.lives[action.node]
+        trouble = any(world.fault(kind) is not None for kind in CONTROLLER_KINDS)
+        if trouble or not connection.controller_runs():
+            return self._end(
+                OutcomeKind.FAILED, "the controller does not answer", "controller.refused"
+            )
+        fits = {
+            Reconnect.WAKE: life.status is Status.OFFLINE and connection.listening(life),
+            Reconnect.FALSE_ONLINE: life.status is Status.ONLINE and not connection.manages(life),
+            Reconnect.FULL_SYNC: life.status in _UNSYNCED,
+        }
+        if not fits[action.reason]:
+            return self._end(OutcomeKind.VOID, f"it is {life.status} by now")
+        connection.reconnect(life)
+        world.look_again()
+        self._await_connected(action, world.now + SEEN_WITHIN)
+        return None
+
+    def _await_connected(self, action: ReconnectSatellite, until: float) -> None:
+        if self._world.lives[action.node].status in {Status.CONNECTED, Status.ONLINE}:
+            self._end(OutcomeKind.DONE)
+        elif self._world.now >= until:
+            self._end(OutcomeKind.FAILED, "not connected", "satellite.not-connected")
+        elif not self._over:
+            self._world.clock.after(LOOK, lambda: self._await_connected(action, until))
 
     def _limit(self, seconds: float) -> None:
         """Give up waiting after ``seconds``, or when incusd's process ends: nobody knows then what came of it."""

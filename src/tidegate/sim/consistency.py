@@ -25,6 +25,7 @@ _OF_NODES = frozenset(
         _KIND.NODE_CONNECTED,
         _KIND.NODE_STATUS,
         _KIND.SATELLITE_LATE,
+        _KIND.SATELLITE_DEAD,
         _KIND.SATELLITE_MUTE,
         _KIND.FALSE_ONLINE,
         _KIND.PEER_AWAY,

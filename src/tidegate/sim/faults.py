@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     VOLUMES_EMPTY = "volumes-empty"  # resource; GET volumes answers []
     DEVICE_CANNOT_OPEN = "device-cannot-open"  # resource; errno: what open(2) says
     SATELLITE_LATE = "satellite-late"  # node; the process opens its port only at the end
+    SATELLITE_DEAD = "satellite-dead"  # node; its process is killed at the start, and its unit stays failed until somebody starts it
     SATELLITE_MUTE = "satellite-mute"  # node; stopped in its tracks: TCP stays up, nothing answers
     FALSE_ONLINE = (
         "false-online"  # node; ONLINE, but no device manager (facts/linstor-observed.md A1)

@@ -88,13 +88,15 @@ class Looks:
         facts = HostFacts(
             drbd_module="9.2.16" if self._world.module_loaded() else None,
             satellite_present=True,
-            satellite_listens=life.started,
+            satellite_listens=self._world.connection.listening(life),
         )
         return Observation(source=Source.HOST, at=self.now, host=facts)
 
     def systemd(self) -> Observation:
         """``incus.service``; the satellite's unit is active from the start (Type=simple)."""
         service = self._incus.units.service
+        connection = self._world.connection
+        failed = connection.unit_failed(self._world.lives[self._world.local])
         units = {
             "incus.service": UnitFacts(
                 name=UnitName("incus.service"),
@@ -108,9 +110,10 @@ class Looks:
             "linstor-satellite.service": UnitFacts(
                 name=UnitName("linstor-satellite.service"),
                 load_state="loaded",
-                active_state="active",
-                sub_state="running",
-                active_since=0.0,
+                active_state="failed" if failed else "active",
+                sub_state="failed" if failed else "running",
+                result="signal" if failed else "success",
+                active_since=None if failed else 0.0,
             ),
         }
         return Observation(source=Source.SYSTEMD, at=self.now, units=units)

@@ -14,6 +14,7 @@ from tests import embedded_nodes as nodes
 from tidegate.actuators.instances import InstanceActuator
 from tidegate.actuators.perform import Actuators
 from tidegate.actuators.pools import PoolActuator
+from tidegate.actuators.satellite import SatelliteActuator, is_false_online
 from tidegate.actuators.units import UnitActuator
 from tidegate.clients import clock
 from tidegate.clients.errors import ClientError
@@ -21,10 +22,14 @@ from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.clients.systemd.manager import ManagerState, Unit
+from tidegate.core import ids
 from tidegate.core.action import (
     AcknowledgeWarning,
     Action,
     OutcomeKind,
+    Reconnect,
+    ReconnectSatellite,
+    RestartUnit,
     StartInstance,
     StartUnit,
     ValidatePool,
@@ -32,10 +37,12 @@ from tidegate.core.action import (
 from tidegate.core.ids import NodeName, PoolName, UnitName
 from tidegate.core.trouble import Trouble
 from tidegate.probes import translate_incus
+from tidegate.sim import faults
 from tidegate.sim.embedded import EmbeddedNode
 from tidegate.sim.faults import Fault, FaultKind
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.values import InstanceSpec, MemberSpec, ServerSpec, instance_id
+from tidegate.sim.linstor.node import Status
 from tidegate.sim.storage import Failed
 
 C1 = instance_id("c1")
@@ -93,10 +100,24 @@ async def rig(directory: Path, *faults: Fault, **more: Any) -> AsyncIterator[Rig
                 pools=pools,
                 instances=InstanceActuator(incus),
                 units=UnitActuator(None),
+                satellite=SatelliteActuator(
+                    lambda: linstor,
+                    listens=lambda: node.world.connection.listening(node.world.lives["n1"]),
+                    log=log,
+                    manager=None,
+                ),
                 boottime=clock.boottime,
             ),
         )
         await linstor.aclose()
+
+
+LOG: list[str] = []
+"""The satellite's lines, as a test sets them."""
+
+
+async def log() -> tuple[str, ...]:
+    return tuple(LOG)
 
 
 def offline(end: float | None) -> Fault:
@@ -343,12 +364,14 @@ class Manager:
         if self._error is not None:
             raise self._error
         self.started.append(name)
+        self._unit = msgspec.structs.replace(self._unit, active_state="activating")
 
 
 async def test_an_inactive_unit_is_started() -> None:
     manager = Manager("inactive")
     attempt = await UnitActuator(manager).start(START)  # type: ignore[arg-type]
-    assert (attempt.kind, attempt.code) == (DONE, "unit.start-queued")
+    assert (attempt.kind, attempt.code) == (DONE, "unit.started")
+    assert (attempt.before, attempt.after) == ("inactive", "activating")
     assert manager.started == ["incus.service"]
 
 
@@ -381,3 +404,168 @@ async def test_a_refusal_of_systemd_is_a_failure() -> None:
         "systemd.refused",
         "not authorized",
     )
+
+
+def _unit(name: str, state: str, pid: int) -> Unit:
+    return Unit(name=name, load_state="loaded", active_state=state, sub_state=state, main_pid=pid)
+
+
+class Restarting(Manager):
+    """Incus's unit: a restart gives it another process."""
+
+    def __init__(self, state: str = "active") -> None:
+        super().__init__(state)
+        self._unit = _unit("incus.service", state, 100)
+        self.restarted: list[str] = []
+
+    async def restart_unit(self, name: str) -> None:
+        self.restarted.append(name)
+        self._unit = _unit(name, "activating", 200)
+
+
+RESTART = RestartUnit(id="1", cause="", unit=UnitName("incus.service"))
+
+
+async def restarted(
+    it: Rig, manager: Restarting, *, controller: str = ""
+) -> tuple[OutcomeKind, str]:
+    linstor = LinstorClient(Endpoints(urls=(controller or it.node.linstor_face.url,)))
+    actuator = UnitActuator(
+        manager,  # type: ignore[arg-type]
+        incus=it.incus,
+        linstor=lambda: linstor,
+        node=lambda: NodeName("n1"),
+    )
+    made = await actuator.restart(RESTART)
+    await linstor.aclose()
+    return made.kind, made.code
+
+
+async def test_incus_is_restarted_when_it_is_idle(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.ready()
+        manager = Restarting()
+        assert await restarted(it, manager) == (DONE, "incus.restarted")
+        assert manager.restarted == ["incus.service"]
+
+
+async def test_incus_is_not_restarted_while_an_operation_runs(tmp_path: Path) -> None:
+    slow = nodes.quick(instance_start=3.0)
+    missing = Fault(kind=FaultKind.DEVICE_MISSING, end=1.5)
+    async with rig(tmp_path, missing, local=(), timings=slow) as it:
+        await given_up(it)
+        doing = asyncio.ensure_future(it.does(await it.start()))
+        await it.until(lambda: nodes.is_starting(it.node))
+        manager = Restarting()
+        assert await restarted(it, manager) == (VOID, "incus.busy")
+        assert manager.restarted == []
+        await doing
+
+
+async def test_incus_is_not_restarted_without_its_satellite_or_in_its_first_pass(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path, offline(None)) as it:
+        await it.ready()
+        manager = Restarting()
+        assert await restarted(it, manager) == (VOID, "satellite.not-online")
+        assert await restarted(it, Restarting("deactivating")) == (VOID, "unit.not-active")
+        assert manager.restarted == []
+
+
+# --- the satellite ------------------------------------------------------------------------------------
+
+
+def reconnect(reason: Reconnect = Reconnect.WAKE) -> ReconnectSatellite:
+    return ReconnectSatellite(id="1", cause="", node=NodeName("n1"), reason=reason)
+
+
+async def test_a_controller_that_waits_for_its_round_is_woken(tmp_path: Path) -> None:
+    """The satellite was away for a second; the controller's next round is 60 s away."""
+    rounds = faults.Timings(reconnect_round=60.0)
+    async with rig(tmp_path, offline(1.0), storage=rounds) as it:
+        away = it.node.world.lives["n1"]
+        await it.until(lambda: it.node.world.now > 1.2)
+        assert away.status is Status.OFFLINE
+        assert await it.does(reconnect()) == (DONE, "satellite.reconnected")
+        assert it.node.world.lives["n1"].status is Status.ONLINE
+        assert await it.does(reconnect()) == (VOID, "satellite.not-offline")
+
+
+async def test_a_satellite_that_does_not_listen_is_not_dialled(tmp_path: Path) -> None:
+    late = Fault(kind=FaultKind.SATELLITE_LATE, end=None)
+    async with rig(tmp_path, late) as it:
+        assert await it.does(reconnect()) == (VOID, "satellite.not-listening")
+
+
+async def test_a_satellite_that_cannot_be_reached_is_a_failure(tmp_path: Path) -> None:
+    async with rig(tmp_path, offline(None)) as it:
+        assert await it.does(reconnect()) == (FAILED, "satellite.not-connected")
+
+
+IGNORED = (
+    "SYSTEM - Controller connected and authenticated (10.0.0.1:41234)",
+    "SYSTEM - Ignored an incoming but outdated fullsync (6, expected: 7)",
+    "[DeviceManager] SYSTEM - DeviceManager waiting for service-condition",
+)
+
+
+async def test_a_false_online_is_cured_only_with_the_satellites_own_lines(
+    tmp_path: Path,
+) -> None:
+    false = Fault(kind=FaultKind.FALSE_ONLINE, end=None)
+    async with rig(tmp_path, false) as it:
+        await it.until(lambda: it.node.world.lives["n1"].status is Status.ONLINE)
+        LOG[:] = ["[DeviceManager] SYSTEM - End DeviceManager cycle 3"]
+        action = reconnect(Reconnect.FALSE_ONLINE)
+        assert await it.does(action) == (VOID, "satellite.log-differs")
+        LOG[:] = IGNORED
+        assert await it.does(action) == (DONE, "satellite.reconnected")
+        await it.until(lambda: it.node.world.connection.manages(it.node.world.lives["n1"]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (IGNORED, True),
+        (IGNORED[:2], False),
+        (IGNORED[2:], False),
+        ((*IGNORED, "[DeviceManager] SYSTEM - Begin DeviceManager cycle 1"), False),
+        ((*IGNORED, "SYSTEM - Controller connected and authenticated (again)"), False),
+        ((), False),
+    ],
+)
+def test_the_satellites_log_is_read_to_its_end(lines: tuple[str, ...], expected: bool) -> None:
+    assert is_false_online(lines) is expected
+
+
+async def test_a_failed_full_sync_is_begun_again(tmp_path: Path) -> None:
+    bad = Fault(kind=FaultKind.NODE_STATUS, status="FULL_SYNC_FAILED", end=0.5)
+    async with rig(tmp_path, bad) as it:
+        await it.until(lambda: it.node.world.now > 0.7)
+        action = reconnect(Reconnect.FULL_SYNC)
+        assert await it.does(action) == (DONE, "satellite.reconnected")
+        assert await it.does(action) == (VOID, "satellite.synchronised")
+
+
+async def test_a_dead_satellite_is_started_and_one_that_was_stopped_is_not() -> None:
+    name = UnitName("linstor-satellite.service")
+    action = StartUnit(id="1", cause="", unit=name, subject=ids.SATELLITE)
+    for state, expected in (
+        ("failed", (DONE, "unit.started")),
+        ("inactive", (VOID, "unit.not-failed")),
+        ("activating", (VOID, "unit.not-failed")),
+    ):
+        manager = Manager(state)
+        manager._unit = _unit(name, state, 0)
+        made = await UnitActuator(manager).start(action)  # type: ignore[arg-type]
+        assert (made.kind, made.code) == expected
+
+
+async def test_a_unit_that_stays_down_is_a_failure() -> None:
+    class Dead(Manager):
+        async def start_unit(self, name: str) -> None:
+            self.started.append(name)
+
+    made = await UnitActuator(Dead("inactive"), starts_within=0.05, pause=0.01).start(START)  # type: ignore[arg-type]
+    assert (made.kind, made.code) == (FAILED, "unit.not-started")

@@ -107,10 +107,6 @@ def test_an_odd_answer_about_one_instance_holds_no_other() -> None:
     )
 
 
-def test_a_start_that_hangs_is_charged_to_its_volumes() -> None:
-    assert of("not over after 300 s", "instance.slow").key == "volume/rd-c1/0"
-
-
 def test_of_several_volumes_the_one_whose_device_is_named_pays() -> None:
     world = World(stopped("c1"))
     report = _with_volumes(world.report(), volume_id("c1"), volume_id("data"))

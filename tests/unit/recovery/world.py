@@ -10,14 +10,17 @@ from tidegate.config.policy import RecoveryPolicy
 from tidegate.core import ids
 from tidegate.core.action import Action, Outcome, OutcomeKind
 from tidegate.core.facts import (
+    DrbdResource,
+    HostFacts,
     IncusFacts,
     IncusPhase,
     InstanceFacts,
+    NodeFacts,
     PoolFacts,
     UnitFacts,
     WarningFacts,
 )
-from tidegate.core.finding import Grade, Report, SubjectState
+from tidegate.core.finding import Finding, Grade, Report, SubjectState
 from tidegate.core.ids import (
     BootId,
     InstanceId,
@@ -102,6 +105,13 @@ class World:
         """What the judge says that nothing wanted needs."""
         self.seen_at: float | None = None
         """When the facts of Incus were asked for; None: now."""
+        self.node_status: str | None = None
+        """What the controller says of this node; None: it was not asked."""
+        self.node_since = 0.0
+        self.node_flags: tuple[str, ...] = ()
+        self.host = HostFacts(drbd_module="9.2.16", satellite_present=True, satellite_listens=True)
+        self.findings: list[Finding] = []
+        self.drbd: dict[str, DrbdResource] | None = None
         self.policy = POLICY
         self.state = RecoveryState()
         self.last: Step | None = None
@@ -134,12 +144,25 @@ class World:
                 Source.LINSTOR: up,
             },
             units=Fact(value=self.units, source=Source.SYSTEMD, at=seen, since=seen),
+            host=Fact(value=self.host, source=Source.HOST, at=seen, since=seen),
+            nodes=self._nodes(seen),
+            drbd=None
+            if self.drbd is None
+            else Fact(value=self.drbd, source=Source.DRBD, at=seen, since=seen),
             incus=Fact(value=incus, source=Source.INCUS, at=seen, since=self.phase_since),
             pools=fact({REMOTE: pool}),
             instances=fact(dict(self.instances)),
             warnings=fact(tuple(self.warnings)),
             wanted=self._map() if self.wanted else None,
         )
+
+    def _nodes(self, seen: float) -> Fact[Mapping[str, NodeFacts]] | None:
+        if self.node_status is None:
+            return None
+        node = NodeFacts(
+            name=NodeName("n1"), connection_status=self.node_status, flags=self.node_flags
+        )
+        return Fact(value={"n1": node}, source=Source.LINSTOR, at=seen, since=self.node_since)
 
     def _map(self) -> WantedMap:
         names = [facts.id.name for facts in self.instances.values()]
@@ -157,6 +180,8 @@ class World:
         unready = set(self.unready)
         if self.phase is not IncusPhase.READY:
             unready.add(ids.INCUS)
+        if self.node_status not in {None, "ONLINE"} or self.findings:
+            unready.add(ids.SATELLITE)
         if self.pool_status != "Created":
             unready.add(ids.pool(REMOTE))
         rests: dict[Subject, tuple[Subject, ...]] = {
@@ -175,7 +200,7 @@ class World:
         return Report(
             at=self.at,
             node="n1",
-            findings=(),
+            findings=tuple(self.findings),
             subjects={
                 str(subject): SubjectState(
                     subject=subject,
@@ -249,3 +274,22 @@ def unit(active_state: str, **changes: Any) -> Mapping[str, UnitFacts]:
         sub_state="dead" if active_state == "inactive" else active_state,
     )
     return {"incus.service": msgspec.structs.replace(facts, **changes)}
+
+
+def satellite_unit(active_state: str) -> Mapping[str, UnitFacts]:
+    (facts,) = unit(active_state).values()
+    name = UnitName("linstor-satellite.service")
+    return {name: msgspec.structs.replace(facts, name=name)}
+
+
+def finding(code: str, subject: Subject) -> Finding:
+    return Finding(
+        code=code,
+        subject=subject,
+        grade=Grade.FAILING,
+        observed="so it is",
+        expected="otherwise",
+        remedy="look",
+        source=Source.LINSTOR,
+        age=0.0,
+    )

@@ -4,6 +4,7 @@
 Every function takes ``root``, the directory that stands for ``/`` (a simulated machine, a container).
 """
 
+import re
 from pathlib import Path
 
 from tidegate.clients import errors, files
@@ -13,6 +14,7 @@ SATELLITE = Path("usr/share/linstor-server/bin/Satellite")
 _MODULE = Path("sys/module/drbd/version")
 _BY_RES = Path("dev/drbd/by-res")
 _LISTENING = "0A"
+_FULL = re.compile(r"^full avg10=([0-9.]+)", re.MULTILINE)
 
 
 def module_version(root: Path = Path("/")) -> str | None:
@@ -47,6 +49,21 @@ def by_res(resource: str, volume: int, root: Path = Path("/")) -> str | None:
         elif part != ".":
             parts.append(part)
     return "/" + "/".join(parts)
+
+
+def stalled(root: Path = Path("/")) -> int | None:
+    """Percent of the last ten seconds in which all work waited for disk or memory, rounded down to 20; None where not told.
+
+    ``full avg10`` of the kernel's pressure stall information.
+    """
+    shares = []
+    for name in ("io", "memory"):
+        try:
+            text = files.read_text(root / "proc/pressure" / name, limit=4096)
+        except errors.ClientError:
+            continue
+        shares += [float(found) for found in _FULL.findall(text)]
+    return int(max(shares) // 20 * 20) if shares else None
 
 
 def port_listening(port: int, root: Path = Path("/")) -> bool | None:

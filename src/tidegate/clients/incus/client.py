@@ -192,6 +192,13 @@ class IncusClient:
         path = f"/1.0/operations/{quote(operation, safe='')}/wait?timeout={limit}"
         return await self._get(path, wire.Operation, deadline + 1)
 
+    async def operations(self, *, deadline: float | None = None) -> int:
+        """How many operations go on in all projects (R49): a restart of the daemon would wait for them, or cut them off."""
+        path = "/1.0/operations?all-projects=true"
+        answer = await self._call("GET", path, deadline=deadline)
+        found = answers.metadata(answer, dict[str, list[str]], f"GET {path}")
+        return sum(len(urls) for status, urls in found.items() if status not in _OVER)
+
     async def recover_validate(
         self, pool: str, *, deadline: float
     ) -> tuple[wire.UnknownVolume, ...]:
@@ -233,6 +240,10 @@ class IncusClient:
         except errors.ClientError as error:
             raise answers.no_answer(error, what=what, socket=str(self.socket)) from error.__cause__
         return answers.envelope(answer.body, status=answer.status, what=what)
+
+
+_OVER = frozenset({"success", "failure", "cancelled"})
+"""Operations that ended are listed for 5 s (R52)."""
 
 
 def _last_part(url: str) -> str:

@@ -162,6 +162,14 @@ class Manager:
         (job,) = await self._call(PATH, _MANAGER, "StartUnit", "ss", (name, "replace"))
         return str(job)
 
+    async def restart_unit(self, name: str) -> str:
+        """Queue a restart of ``name`` if it runs (mode replace) and return the job's path; does not wait for it.
+
+        After ``bus.timeout`` or ``bus.lost`` nobody knows whether it was queued: look at the unit.
+        """
+        (job,) = await self._call(PATH, _MANAGER, "TryRestartUnit", "ss", (name, "replace"))
+        return str(job)
+
     async def reload(self, *, deadline: float = 60.0) -> None:
         """Have systemd read its unit files anew (``systemctl daemon-reload``); returns when it has, within ``deadline`` seconds."""
         connection = await self._connected()

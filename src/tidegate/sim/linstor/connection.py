@@ -35,7 +35,13 @@ class Connections:
     def listening(self, life: Life) -> bool:
         """True if the satellite's port is open on its own machine."""
         late = self._world.fault(_KIND.SATELLITE_LATE, life.name)
-        return life.powered and life.started and late is None
+        dead = self.unit_failed(life)
+        return life.powered and life.started and late is None and not dead
+
+    def unit_failed(self, life: Life) -> bool:
+        """True if the satellite's process was killed and its unit, which nothing restarts, is failed (facts/linstor.md 2.1)."""
+        dead = self._world.fault(_KIND.SATELLITE_DEAD, life.name)
+        return dead is not None and life.revived_at < dead.start
 
     def _reachable(self, life: Life) -> bool:
         world = self._world
@@ -55,6 +61,9 @@ class Connections:
     # --- looking again ---------------------------------------------------------------------------
     def start_satellite(self, life: Life) -> None:
         """The unit starts; the port opens later."""
+        if self.unit_failed(life):
+            life.started = False
+            life.revived_at = self._world.now
         if life.started:
             return
         world, link = self._world, life.link

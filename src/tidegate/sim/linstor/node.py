@@ -43,6 +43,7 @@ class Life(msgspec.Struct, kw_only=True):
         losing: the loss of the connection is on its way to be noticed.
         sync_waits: the full sync would be over, but a fault holds it.
         cured_at: the moment of the last reconnect by hand.
+        revived_at: the moment when its unit was started again after it had failed.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Life(msgspec.Struct, kw_only=True):
     losing: bool = False
     sync_waits: bool = False
     cured_at: float = -1.0
+    revived_at: float = -1.0
 
     @property
     def connected(self) -> bool:
