@@ -19,6 +19,7 @@ COMMANDS = {
     "gate": "hold Incus at boot until the storage is proven ready; for tidegate-ready.service",
     "agent": "the supervisor: recovers pools and instances the moment they can be",
     "units": "order the boot: plan, apply, verify or remove what systemd is told",
+    "devices": "devices first: DRBD comes up from what the node kept, before the satellite",
     "demo": "the race between boot and storage, without and with Tidegate, on this machine",
     "completion": "print a completion script for bash, zsh or fish",
 }

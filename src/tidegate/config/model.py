@@ -10,7 +10,13 @@ from typing import Annotated
 
 import msgspec
 
-from tidegate.config.policy import GatePolicy, GuardPolicy, HealthPolicy, RecoveryPolicy
+from tidegate.config.policy import (
+    BringupPolicy,
+    GatePolicy,
+    GuardPolicy,
+    HealthPolicy,
+    RecoveryPolicy,
+)
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -164,6 +170,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recovery: RecoveryPolicy = RecoveryPolicy()
     gate: GatePolicy = GatePolicy()
     guard: GuardPolicy = GuardPolicy()
+    bringup: BringupPolicy = BringupPolicy()
     web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
     origins: Mapping[str, str] = {}

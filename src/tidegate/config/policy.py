@@ -95,3 +95,18 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds for which a call for a volume that is not ready is held; it occupies one of Incus's workers meanwhile."""
     local_truth: bool = False
     """With no controller to be asked, answer what Incus needs to start an instance by the kernel's word: DRBD only."""
+
+
+class BringupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Devices first: DRBD brought up before the satellite (``tidegate devices up``); only if its unit is enabled."""
+
+    directory: str = "/var/lib/linstor.d"
+    """Where LINSTOR keeps its .res files."""
+    everything: bool = False
+    """Take all resources that LINSTOR left here, not only those that something which starts here needs."""
+    limit: float = 20.0
+    """Seconds for which the satellite is held at most; what is not up by then is gone on with beside its start."""
+    end: float = 180.0
+    """Seconds after which the rest is left to LINSTOR, should the satellite still not run."""
+    parallel: int = 4
+    """Resources that are worked on at once."""
