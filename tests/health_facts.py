@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tidegate.core import snapshot as snapshots
+from tidegate.core.evidence import JournalFacts, NetworkFacts, PeerReach, Reach
 from tidegate.core.facts import (
     ControllerFacts,
     DefinitionFacts,
@@ -77,6 +78,12 @@ def connection(peer: NodeName = N2, state: str = "Connected", **more: Any) -> Dr
         "devices": (peer_device("UpToDate" if connected else "DUnknown"),),
     }
     return DrbdConnection(**(base | more))
+
+
+def reach(peer: NodeName = N2, *said: Reach) -> NetworkFacts:
+    """The network after ``said`` came of trying the addresses of ``peer``."""
+    told = {f"10.0.{number}.2": one for number, one in enumerate(said)}
+    return NetworkFacts(peers={peer: PeerReach(addresses=told)})
 
 
 def drbd_device(disk: str = "UpToDate", **more: Any) -> DrbdDevice:
@@ -222,6 +229,8 @@ def healthy_sections() -> dict[Source, dict[str, Any]]:
             "instances": {str(C1): instance()},
             "warnings": (),
         },
+        Source.NETWORK: {"network": NetworkFacts()},
+        Source.JOURNAL: {"journal": JournalFacts()},
     }
 
 

@@ -11,6 +11,7 @@ from tests.health_facts import N1, N2, N3, RD, VOL, edit
 
 from tidegate.config.policy import HealthPolicy, PeerAlivePolicy
 from tidegate.core import ids
+from tidegate.core.evidence import NetworkFacts, PeerReach, Reach
 from tidegate.core.facts import (
     DeviceFacts,
     DrbdConnection,
@@ -52,20 +53,18 @@ PATH = f"/dev/drbd{facts.MINOR}"
 
 def connections(peer: Any) -> st.SearchStrategy[DrbdConnection]:
     return st.builds(
-        lambda state, role, since, disk, client, reachable: DrbdConnection(
+        lambda state, role, since, disk, client: DrbdConnection(
             peer=peer,
             state=state,
             role=role if state == "Connected" else "Unknown",
             since=since,
             devices=(facts.peer_device(disk, client=client),),
-            reachable=reachable,
         ),
         STATES,
         often("Secondary", st.sampled_from(["Primary", "Unknown"])),
         MOMENTS,
         DISKS,
         often(False, MAYBE),
-        often(None, MAYBE, 1),
     )
 
 
@@ -137,6 +136,11 @@ DEVICES = st.builds(
 )
 
 
+REACHES = st.dictionaries(
+    st.sampled_from(["10.0.0.2", "10.1.0.2"]), st.sampled_from(list(Reach)), max_size=2
+).map(lambda told: PeerReach(addresses=told))
+
+
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
     """A node about which anything may be told, by sources in any state, at any age."""
@@ -148,6 +152,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     told[Source.LINSTOR]["placements"] = {RD: tuple(places)}
     told[Source.DRBD]["drbd"] = draw(often({RD: draw(RESOURCES)}, st.just({})))
     told[Source.DEVICES]["devices"] = {str(VOL): draw(DEVICES)}
+    told[Source.NETWORK] = {
+        "network": NetworkFacts(peers={peer: draw(REACHES) for peer in (N2, N3)})
+    }
     snapshot = facts.empty(wanted=facts.kept_map())
     for source, sections in told.items():
         at = NOW - draw(AGES)
@@ -186,6 +193,9 @@ class Told:
         self.device = snapshot.devices[str(VOL)]
         self.device_fresh = fresh(snapshot, Source.DEVICES, self.device.at)
         nodes = snapshot.nodes
+        network = snapshot.network
+        tried = network is not None and fresh(snapshot, Source.NETWORK, network.at)
+        self.reach = network.value.peers if network is not None and tried else {}
         self.nodes = nodes.value if nodes and fresh(snapshot, Source.LINSTOR, nodes.at) else None
         self.is_placed = N1 in self.places or not self.linstor
 
@@ -252,9 +262,11 @@ def test_never_ready_without_quorum_while_a_peer_may_have_newer_data(snapshot: S
         assert NOW - kernel.devices[0].since >= 30.0
         if told.nodes is not None and link.peer in told.nodes:
             assert told.nodes[link.peer].connection_status == "OFFLINE"
-            assert link.reachable is not True
+            assert Reach.ANSWERS not in told.reach.get(link.peer, PeerReach()).addresses.values()
         else:
-            assert link.reachable is False
+            tried = set(told.reach.get(link.peer, PeerReach()).addresses.values())
+            assert Reach.SILENT in tried
+            assert Reach.ANSWERS not in tried
 
 
 @settings(max_examples=200, deadline=None)

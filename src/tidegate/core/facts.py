@@ -6,9 +6,11 @@ Absent is None, never a guess. Unknown words of the peers (a connection status w
 """
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
+from tidegate.core.evidence import BackingFacts, ClockJump, CommandFacts
 from tidegate.core.ids import (
     InstanceId,
     NodeName,
@@ -32,6 +34,18 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     stalled: int | None = None
     """Share of the last ten seconds in which all work stood still for disk or memory (``/proc/pressure``), in percent, rounded down to
     20, so that it is news only when it matters; None where the kernel does not tell."""
+    drbd_file: str | None = None
+    """The module's file for the running kernel, below its directory of modules; "" when there is none, None when not looked up."""
+    tools: Mapping[str, bool] = {}
+    """Programs that LINSTOR uses -> whether they are installed; empty when not looked up."""
+    backings: Mapping[str, BackingFacts] = {}
+    """What lies behind this node's storage pools, by the pool's name, as far as it is known where to look."""
+    satellite_commands: tuple[CommandFacts, ...] = ()
+    """Programs that the satellite started more than a moment ago and that still run; the event stream of DRBD is left out."""
+    clock_jump: ClockJump | None = None
+    """The greatest jump of the clock seen since we started."""
+    controller_database: str | None = None
+    """What is mounted where a controller on this host keeps its data base; None when nothing is mounted there."""
 
 
 class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +56,10 @@ class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
     active_state: str
     sub_state: str
     result: str = "success"
+    """Of the last run: success, timeout, exit-code, signal, start-limit-hit, …"""
     restarts: int = 0
+    type: str = ""
+    """simple, notify, …; empty for what is no service."""
     active_since: float | None = None
     """Seconds since boot at which it last became active; None when it is not active."""
     inactive_since: float | None = None
@@ -63,6 +80,10 @@ class ControllerFacts(msgspec.Struct, frozen=True, kw_only=True):
     rest_api_version: str
     latency: float
     """Seconds from question to answer."""
+    configured: tuple[str, ...] = ()
+    """All controllers that may be asked; several of them share one data base, and one is active at a time."""
+    passphrase: str | None = None
+    """The master passphrase for encrypted volumes: unset, locked or unlocked; None when it was not asked for."""
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +96,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     storage_providers: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     satellite_port: int | None = None
+    unsupported: Mapping[str, tuple[str, ...]] = {}
+    """Layers and providers that the satellite cannot do -> why, in its words."""
 
 
 class StoragePoolFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +109,8 @@ class StoragePoolFacts(msgspec.Struct, frozen=True, kw_only=True):
     free_kib: int | None
     total_kib: int | None
     reports: tuple[str, ...] = ()
+    backing: str = ""
+    """Where it lies: a directory, ``VG``, ``VG/THINPOOL`` or a zpool."""
 
 
 class DefinitionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +176,14 @@ class DrbdPeerDevice(msgspec.Struct, frozen=True, kw_only=True):
     done_percent: float | None = None
 
 
+class DrbdPath(msgspec.Struct, frozen=True, kw_only=True):
+    """One network path of a connection: address and port of both ends, IPv6 without brackets."""
+
+    local: tuple[str, int]
+    peer: tuple[str, int]
+    established: bool | None = None
+
+
 class DrbdConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection of a DRBD resource to one peer."""
 
@@ -160,9 +193,7 @@ class DrbdConnection(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     """Seconds since boot at which ``state`` was first seen as it is."""
     devices: tuple[DrbdPeerDevice, ...] = ()
-    reachable: bool | None = None
-    """The peer's machine answers on one of its addresses; None when nobody tried. With the controller gone this alone tells a
-    dead peer from a broken link (contract.md safety 1)."""
+    paths: tuple[DrbdPath, ...] = ()
 
 
 class DrbdDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +273,8 @@ class IncusFacts(msgspec.Struct, frozen=True, kw_only=True):
     clustered: bool | None = None
     member_status: str | None = None
     """Of this cluster member: Online, Evacuated, …; None on a standalone server."""
+    drivers: tuple[str, ...] | None = None
+    """Storage drivers that it has loaded."""
     config: dict[str, str] = {}
     """Server keys that matter to us (``storage.*``, ``core.https_address``); certificates and keys left out."""
 
@@ -291,6 +324,10 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: float | None = None
     """Seconds since the epoch at which it was last started; None when never."""
     needs: tuple[NeededVolume, ...] = ()
+    networks: tuple[str, ...] = ()
+    """Networks of Incus that its cards are connected to."""
+    addresses: tuple[str, ...] = ()
+    """Addresses that were given to its cards by hand."""
 
     @property
     def runs(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tidegate.core import wanted as wanted_map
+from tidegate.core.evidence import JournalFacts, NetworkFacts
 from tidegate.core.facts import (
     ControllerFacts,
     DefinitionFacts,
@@ -41,6 +42,15 @@ class Source(enum.StrEnum):
     DRBD = "drbd"
     DEVICES = "devices"
     INCUS = "incus"
+    NETWORK = "network"
+    """Whether peers that are not connected can be reached."""
+    JOURNAL = "journal"
+    """The satellite's own lines, and the kernel's about DRBD."""
+
+    @property
+    def is_optional(self) -> bool:
+        """True for sources that only explain: without them every other fact is worth as much."""
+        return self in {Source.NETWORK, Source.JOURNAL}
 
 
 class Liveness(enum.StrEnum):
@@ -102,6 +112,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     pools: Mapping[str, PoolFacts] | None = None
     instances: Mapping[str, InstanceFacts] | None = None
     warnings: tuple[WarningFacts, ...] | None = None
+    network: NetworkFacts | None = None
+    journal: JournalFacts | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +143,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     pools: Fact[Mapping[str, PoolFacts]] | None = None
     instances: Fact[Mapping[str, InstanceFacts]] | None = None
     warnings: Fact[tuple[WarningFacts, ...]] | None = None
+    network: Fact[NetworkFacts] | None = None
+    journal: Fact[JournalFacts] | None = None
     wanted: wanted_map.WantedMap | None = None
     """The map kept from the last good moment: what is wanted before incusd can be asked."""
 
@@ -151,6 +165,8 @@ SECTIONS = (
     "pools",
     "instances",
     "warnings",
+    "network",
+    "journal",
 )
 """The sections that hold one fact each, in the order of the chain."""
 

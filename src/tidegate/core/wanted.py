@@ -7,7 +7,14 @@ connecting to its socket would start it.
 
 import msgspec
 
-from tidegate.core.ids import InstanceId, NodeName, PoolName, ResourceName, VolumeId
+from tidegate.core.ids import (
+    InstanceId,
+    NodeName,
+    PoolName,
+    ResourceName,
+    StoragePoolName,
+    VolumeId,
+)
 
 FORMAT = 1
 """Version of the file's form; a file of another version is not used."""
@@ -40,6 +47,18 @@ class WantedPool(msgspec.Struct, frozen=True, kw_only=True):
     volume_prefix: str
 
 
+class WantedStorage(msgspec.Struct, frozen=True, kw_only=True):
+    """What lay behind a storage pool of LINSTOR that something wanted lies in."""
+
+    pool: StoragePoolName
+    provider: str
+    place: str
+    mount: str | None = None
+    """For a directory: the mount point it lay on."""
+    device: str | None = None
+    """For a directory: what was mounted there."""
+
+
 class WantedMap(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted on ``node``, as known at ``saved_at`` (seconds since the epoch)."""
 
@@ -53,6 +72,7 @@ class WantedMap(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[WantedPool, ...] = ()
     volumes: tuple[WantedVolume, ...] = ()
     instances: tuple[WantedInstance, ...] = ()
+    storage: tuple[WantedStorage, ...] = ()
 
     @property
     def resources(self) -> tuple[ResourceName, ...]:

@@ -11,11 +11,12 @@ from typing import Final
 from tidegate.core.finding import Finding, Grade
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Source
-from tidegate.health import codes_ground, codes_incus, codes_volume
+from tidegate.health import codes_ground, codes_host, codes_incus, codes_volume
 from tidegate.health.code import Code
 
 CODES: Final[Mapping[str, Code]] = {
-    code.code: code for code in (*codes_ground.CODES, *codes_volume.CODES, *codes_incus.CODES)
+    code.code: code
+    for code in (*codes_host.CODES, *codes_ground.CODES, *codes_volume.CODES, *codes_incus.CODES)
 }
 """All codes, by their text, in the order of the chain."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finding codes of sources, host, controller, satellite and storage pools."""
+"""Finding codes of controller, satellite and storage pools."""
 
 from typing import Final
 
@@ -9,58 +9,6 @@ _CONTROLLER = "a LINSTOR controller that answers"
 _ONLINE = "the controller shows this node's satellite as ONLINE"
 
 CODES: Final[tuple[Code, ...]] = (
-    # --- sources -----------------------------------------------------------------------------
-    unknown(
-        "source.new",
-        "Nothing has been heard of this source of facts yet.",
-        "an answer",
-        "Wait: it is being asked.",
-    ),
-    unknown(
-        "source.lost",
-        "A source of facts does not answer, so what it told before is not believed.",
-        "{source} answers",
-        "Look at what the source says itself: {hint}",
-    ),
-    unknown(
-        "source.hung",
-        "A look at this source did not come back in time; what it told before is not believed.",
-        "an answer in time",
-        "Everything else is still observed. Look at what the source says itself.",
-    ),
-    unknown(
-        "source.bug",
-        "A look at this source failed by a fault of Tidegate's own.",
-        "no fault",
-        "Report it, with the log of tidegate-agent.service.",
-    ),
-    unknown(
-        "source.stale",
-        "The newest fact about this is too old to be believed.",
-        "a fact at most {limit} s old",
-        "Wait for the next answer; if none comes, look at the source named here.",
-    ),
-    # --- host --------------------------------------------------------------------------------
-    failing(
-        "host.drbd-module-absent",
-        "The kernel module drbd is not loaded. Incus's LINSTOR driver refuses to load without it, and no DRBD device can come up.",
-        "module drbd, version 9, loaded",
-        "modprobe drbd; if that fails, install or build the module for this kernel (dkms status).",
-    ),
-    failing(
-        "host.drbd-module-old",
-        "The loaded module drbd is older than version 9. The kernel's own module is 8.4 and cannot serve LINSTOR.",
-        "module drbd of version 9 or newer",
-        "Install the module of DRBD 9 for this kernel, then: modprobe -r drbd; modprobe drbd.",
-        person=True,
-    ),
-    failing(
-        "host.satellite-missing",
-        "The program of the LINSTOR satellite is not installed. Incus's LINSTOR driver refuses to load without it.",
-        "/usr/share/linstor-server/bin/Satellite",
-        "Install the package linstor-satellite.",
-        person=True,
-    ),
     # --- controller --------------------------------------------------------------------------
     failing(
         "controller.refused",
@@ -163,6 +111,25 @@ CODES: Final[tuple[Code, ...]] = (
         "The controller answers slowly. Every start of an instance asks it several times.",
         "an answer within {limit} s",
         "Look at the load of the controller's machine and at its data base.",
+    ),
+    failing(
+        "controller.too-old",
+        "The controller is older than the oldest whose interface Tidegate and Incus can use.",
+        "LINSTOR with REST API 1.13 or newer",
+        "Upgrade linstor-controller, and with it every linstor-satellite.",
+        person=True,
+    ),
+    degraded(
+        "controller.in-own-instance",
+        "The controller lives in an instance of the very Incus that needs it: after a power loss the one waits for the other.",
+        "a controller that comes up without this Incus",
+        "Move the controller out of Incus, or its instance to a pool that is not on LINSTOR; tidegate units plan says what orders it safely.",
+    ),
+    degraded(
+        "controller.on-own-storage",
+        "The controller's data base lies on a DRBD volume of this host, which only comes up by itself if DRBD is started without LINSTOR.",
+        "a data base that is there before LINSTOR is",
+        "Have drbd-reactor or drbd.service bring {device} up; never order the satellite before what mounts it.",
     ),
     # --- satellite ---------------------------------------------------------------------------
     unknown(
@@ -282,6 +249,70 @@ CODES: Final[tuple[Code, ...]] = (
         "DRBD among the node's resource layers",
         "linstor node info; mostly the module was missing when it looked: modprobe drbd; linstor node reconnect {node}",
     ),
+    failing(
+        "satellite.start-timeout",
+        "systemd killed the satellite because it was not ready within its start time-out; nothing starts it again. With Type=notify it is ready only after a controller has come and its first run is over.",
+        "a satellite that may take as long as its controller",
+        "systemctl start {unit}; and for the next boot: TimeoutStartSec=infinity in a drop-in of {unit} (tidegate units plan writes one).",
+        person=True,
+    ),
+    failing(
+        "satellite.start-limit",
+        "The satellite ended so often in a short time that systemd does not start it any more.",
+        "{unit} active",
+        "journalctl -b -u {unit} says why it ends; cure that, then: systemctl reset-failed {unit}; systemctl start {unit}",
+        person=True,
+    ),
+    failing(
+        "satellite.restarting",
+        "The satellite ended and systemd is about to start it again.",
+        "{unit} active",
+        "Wait; if it goes on: journalctl -b -u {unit}",
+    ),
+    failing(
+        "satellite.not-contacted",
+        "The satellite runs and listens, and no controller has connected to it. A satellite never dials itself.",
+        "a controller that connects within 20 s",
+        "At once: linstor node reconnect {node}. If that does not help: linstor node interface list {node} (is the address right?), and is port 3366 open towards the controller?",
+    ),
+    failing(
+        "satellite.sync-slow",
+        "The full sync takes long. The satellite waits for programs like lvs or zfs, one after another, each for up to 65 s.",
+        "CONNECTED for some seconds only",
+        "Look at the program that is named: a hung disk, a lock of LVM, thousands of snapshots. dmesg; ps --forest -u root",
+    ),
+    degraded(
+        "satellite.first-run",
+        "The satellite brings its resources up one after another since it connected.",
+        "a report on every resource",
+        "Wait: each volume can be used as soon as it is there itself.",
+    ),
+    degraded(
+        "satellite.error-reports",
+        "The satellite has written error reports while resources are missing.",
+        "no error report since it started",
+        "linstor error-reports list; journalctl -b -u linstor-satellite",
+    ),
+    failing(
+        "satellite.no-provider",
+        "The satellite says that it cannot serve a kind of storage that a wanted volume lies on. It looks for the tools only when a controller connects.",
+        "{provider} among what the node can do",
+        "linstor node info. If the tool was installed since (see what was seen): linstor node reconnect {node}; else install it first.",
+    ),
+    failing(
+        "satellite.no-interface",
+        "The node has no network interface for its satellite in LINSTOR any more.",
+        _ONLINE,
+        "linstor node interface list {node}; linstor node interface create {node} default ADDRESS",
+        person=True,
+    ),
+    failing(
+        "satellite.hostname-mismatch",
+        "The satellite's host name is not the one that LINSTOR expects.",
+        _ONLINE,
+        "uname -n on this host against: linstor node list",
+        person=True,
+    ),
     # --- storage pools -----------------------------------------------------------------------
     unknown(
         "storage-pool.not-known",
@@ -313,5 +344,37 @@ CODES: Final[tuple[Code, ...]] = (
         "The storage pool has no free space. Existing volumes come up; nothing new fits, and a thin pool may fail writes.",
         "free space",
         "Extend the storage pool or delete what is not needed.",
+    ),
+    degraded(
+        "storage-pool.nearly-full",
+        "The storage pool is nearly full. A thin pool that runs full fails the writes of everything on it.",
+        "more than {limit} free",
+        "Extend the storage pool or delete what is not needed; lvs -o+data_percent,metadata_percent shows both fillings of a thin pool.",
+    ),
+    failing(
+        "storage-pool.directory-missing",
+        "The directory of this storage pool does not exist on this host.",
+        "directory {place}",
+        "Do not start the satellite before it is there: it would make it, with empty volumes. mount {place}; then: systemctl restart linstor-satellite",
+        person=True,
+    ),
+    failing(
+        "storage-pool.mount-missing",
+        "The directory of this storage pool does not lie on the file system it lay on at the last good moment. The satellite makes volumes that it does not find anew, empty.",
+        "{place} on what is mounted at {mount}",
+        "mount {mount}; then: systemctl restart linstor-satellite. For the next boot: RequiresMountsFor={place} in a drop-in of linstor-satellite.service (tidegate units plan writes one). If you moved the pool on purpose, remove {map}: the map is made anew.",
+        person=True,
+    ),
+    failing(
+        "storage-pool.zpool-missing",
+        "The zpool behind this storage pool is not imported on this host.",
+        "zpool {place} imported",
+        "zpool import {place}; zpool status. The satellite does not import it.",
+    ),
+    degraded(
+        "storage-pool.no-volume-seen",
+        "No logical volume of the group behind this storage pool is active on this host. With a group that is complete that is normal only while nothing has been brought up.",
+        "active volumes of group {place}",
+        "vgs {place}; pvs; dmesg. An incomplete group: vgchange -ay {place} says which disk is missing.",
     ),
 )

@@ -60,6 +60,24 @@ CODES: Final[tuple[Code, ...]] = (
         "member status Online",
         "Nothing, if this is intended; otherwise: incus cluster restore {member}",
     ),
+    failing(
+        "incus.restarting",
+        "incusd ends again and again while it starts. With a storage patch pending after an upgrade, or a volume of its own on a pool that is away, it ends until that pool is there.",
+        _READY,
+        "journalctl -b -u incus.service says what it ends at; if it is a pool, see the findings about its storage: once that is ready, incusd starts.",
+    ),
+    degraded(
+        "incus.driver-not-loaded",
+        "incusd could not load its LINSTOR driver when it started: the DRBD module or the satellite's program was missing. Pools are tried again every 60 s.",
+        "linstor among the storage drivers",
+        "See the finding about the host; afterwards Incus loads the pools by itself.",
+    ),
+    degraded(
+        "incus.fatal-volume",
+        "incusd keeps data of its own on a LINSTOR pool. Is that pool away when incusd starts, it ends with an error, and no instance of any pool starts.",
+        "images, backups and logs on a pool that is always there",
+        "incus config unset {key}, or move that volume to a local pool. Until then the gate has to hold incusd: tidegate units plan",
+    ),
     # --- pools -------------------------------------------------------------------------------
     unknown(
         "pool.not-known",
@@ -92,6 +110,12 @@ CODES: Final[tuple[Code, ...]] = (
         "status Created",
         "incus storage show {pool}; a pool left Pending or Errored has to be created again or deleted.",
     ),
+    degraded(
+        "pool.never-mounted",
+        "Incus shows the pool as Created, though it could not load it when it started and has not mounted it since. Starts on it fail.",
+        "a pool that was mounted in this run of incusd",
+        "See the finding about the host; Incus tries again every 60 s.",
+    ),
     # --- instances ---------------------------------------------------------------------------
     unknown(
         "instance.not-known",
@@ -117,5 +141,17 @@ CODES: Final[tuple[Code, ...]] = (
         "one resource definition for each of its volumes",
         "See the finding about the volume: {volume}",
         person=True,
+    ),
+    failing(
+        "instance.given-up",
+        "Incus tried three times to start the instance, and never tries again by itself.",
+        "status Running",
+        "The agent starts it when all it rests on is ready; by hand: incus start {name} --project {project}",
+    ),
+    failing(
+        "instance.network-unavailable",
+        "Incus skipped the instance because a network that it is connected to could not be started. It tries again every 60 s.",
+        "network {network} up",
+        "incus network info {network}; journalctl -b -u incus.service -g {network}",
     ),
 )

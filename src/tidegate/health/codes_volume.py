@@ -76,6 +76,13 @@ CODES: Final[tuple[Code, ...]] = (
         "a controller that confirms it",
         "See the finding about the controller.",
     ),
+    failing(
+        "volume.passphrase-missing",
+        "The volume is encrypted, and LINSTOR's master passphrase has not been entered since its controller started: it cannot come up.",
+        "an unlocked controller",
+        "linstor encryption enter-passphrase. For the next boot: MASTER_PASSPHRASE in the controller's environment, or a systemd credential linstor-masterpassphrase.",
+        person=True,
+    ),
     # --- DRBD --------------------------------------------------------------------------------
     failing(
         "volume.down",
@@ -205,6 +212,12 @@ CODES: Final[tuple[Code, ...]] = (
         "The device node does not exist.",
         _OPENS,
         "Wait: DRBD and udev make it. If it stays: drbdadm status {resource}; ls -l {path}; udevadm trigger",
+    ),
+    failing(
+        "device.node-missing",
+        "DRBD in the kernel has the device, and its node in /dev does not exist: udev is late, or did not do its part.",
+        _OPENS,
+        "Wait: seconds while a host comes up. If it stays: udevadm trigger --subsystem-match=block; udevadm settle; journalctl -b -u systemd-udevd",
     ),
     failing(
         "device.no-data",

@@ -73,7 +73,15 @@ def judge(
             ),
         )
     if not seen.exists:
-        return (_missing(seen, coming_up=coming_up, lasts=lasts, since=since),)
+        missing = _missing(seen, coming_up=coming_up, lasts=lasts, since=since)
+        if (
+            missing.code == "device.missing"
+            and expected.is_drbd
+            and expected.kernel_minor is not None
+        ):
+            text = f"{seen.path} does not exist for {lasts:.0f} s, and DRBD has its minor {expected.kernel_minor}"
+            missing = msgspec.structs.replace(missing, code="device.node-missing", observed=text)
+        return (missing,)
     # What hangs tells nothing of itself.
     wrong = "" if seen.opened is OpenResult.TIMED_OUT else _wrong(seen, expected)
     if wrong:

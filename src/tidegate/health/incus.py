@@ -9,8 +9,8 @@ from tidegate.core.finding import Finding
 from tidegate.core.snapshot import Fact, Liveness, Source, SourceState
 from tidegate.health import catalogue
 from tidegate.health.opinion import Opinion
-from tidegate.health.view import View
-from tidegate.health.wants import Origin, Wants
+from tidegate.health.view import INCUS_UNIT, View
+from tidegate.health.wants import LINSTOR_DRIVER, Origin, Wants
 
 _PHASES: Final = {
     IncusPhase.STOPPED: ("incus.stopped", "incusd does not run"),
@@ -19,6 +19,9 @@ _PHASES: Final = {
     IncusPhase.STOPPING: ("incus.stopping", "incusd is stopping"),
 }
 _EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_OWN_VOLUMES: Final = ("storage.images_volume", "storage.backups_volume", "storage.logs_volume")
+"""What incusd mounts before it serves: fatal while the pool is away (facts/incus.md D19)."""
+MANY_RESTARTS: Final = 3
 
 
 def judge(view: View, wants: Wants) -> Opinion:
@@ -27,7 +30,7 @@ def judge(view: View, wants: Wants) -> Opinion:
     wanted = view.liveness(Source.INCUS) is not Liveness.OFF or wants.origin is Origin.MAP
     return Opinion(
         subject=ids.INCUS,
-        findings=tuple(_findings(view, fact)),
+        findings=tuple(_findings(view, wants, fact)),
         wanted=wanted,
         good=f"Incus {fact.value.version} is ready"
         if fact is not None and fact.value.version
@@ -35,7 +38,7 @@ def judge(view: View, wants: Wants) -> Opinion:
     )
 
 
-def _findings(view: View, fact: Fact[IncusFacts] | None) -> list[Finding]:
+def _findings(view: View, wants: Wants, fact: Fact[IncusFacts] | None) -> list[Finding]:
     state = view.snapshot.source(Source.INCUS)
     if state.liveness is Liveness.NEW:
         return [_finding(view, "source.new", "Incus has not been asked yet", waiting=True)]
@@ -48,11 +51,38 @@ def _findings(view: View, fact: Fact[IncusFacts] | None) -> list[Finding]:
         text = f"the last word of Incus is {view.age(fact):.0f} s old"
         return [_finding(view, "source.stale", text, limit=limit)]
     if fact.value.phase is not IncusPhase.READY:
-        return [_phase(view, fact.value.phase, fact.since)]
+        return [_loop(view) or _phase(view, fact.value.phase, fact.since)]
+    findings = _on_linstor(view, wants, fact.value)
     if fact.value.member_status in _EVACUATED:
         text = f"this member is {fact.value.member_status}"
-        return [_finding(view, "incus.evacuated", text, member=fact.value.server_name or view.node)]
-    return []
+        member = fact.value.server_name or view.node
+        findings.append(_finding(view, "incus.evacuated", text, member=member))
+    return findings
+
+
+def _loop(view: View) -> Finding | None:
+    """Return the finding that incusd does not get through its own start (facts/incus.md D19), if systemd has started it often."""
+    unit = view.unit(INCUS_UNIT)
+    if unit is None or unit.restarts < MANY_RESTARTS or unit.active_state == "active":
+        return None
+    said = view.journal.incus_error
+    text = f"started {unit.restarts} times again, last end: {unit.result}"
+    text += f"; it says: {said}" if said else ""
+    return _finding(view, "incus.restarting", text)
+
+
+def _on_linstor(view: View, wants: Wants, facts: IncusFacts) -> list[Finding]:
+    """Return what makes incusd itself depend on LINSTOR, and whether its driver is loaded."""
+    findings = []
+    if facts.drivers is not None and wants.linstor_pools and LINSTOR_DRIVER not in facts.drivers:
+        text = f"its storage drivers are {', '.join(facts.drivers) or 'none'}"
+        findings.append(_finding(view, "incus.driver-not-loaded", text))
+    for key in _OWN_VOLUMES:
+        place = facts.config.get(key, "")
+        if place.partition("/")[0] in wants.linstor_pools:
+            text = f"{key} is {place}, which lies on LINSTOR"
+            findings.append(_finding(view, "incus.fatal-volume", text, key=key))
+    return findings
 
 
 def _silent(view: View, state: SourceState) -> Finding:

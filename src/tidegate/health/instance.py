@@ -4,6 +4,7 @@
 from typing import Final
 
 from tidegate.core import ids
+from tidegate.core.facts import InstanceFacts
 from tidegate.core.finding import Finding
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Source
@@ -13,6 +14,7 @@ from tidegate.health.view import View
 from tidegate.health.wants import Want, Wants
 
 _STOPPED: Final = "Stopped"
+_NETWORK_AWAY: Final = "Network unavailable"
 
 
 def judge(view: View, wants: Wants) -> list[Opinion]:
@@ -46,7 +48,7 @@ def _findings(view: View, want: Want) -> list[Finding]:
         return []
     findings = []
     if not want.facts.runs:
-        findings.append(_not_running(view, want, want.facts.status))
+        findings.append(_not_running(view, want, want.facts))
     findings += [
         _finding(
             view, want, "instance.no-volume", _what(miss), volume=str(ids.volume(miss.stand_in))
@@ -57,12 +59,33 @@ def _findings(view: View, want: Want) -> list[Finding]:
     return findings
 
 
-def _not_running(view: View, want: Want, status: str) -> Finding:
+def _not_running(view: View, want: Want, facts: InstanceFacts) -> Finding:
+    status = facts.status
     if status == _STOPPED:
+        if want.given_up is not None:
+            text = f"stopped; Incus gave up on it: {want.given_up}"
+            return _finding(view, want, "instance.given-up", text, waiting=view.is_coming_up)
+        away = _networks_away(view)
+        network = next((name for name in facts.networks if name in away), None)
+        if network is not None:
+            text = f"stopped; its network {network} is unavailable: {away[network]}"
+            return _finding(view, want, "instance.network-unavailable", text, network=network)
         return _finding(
             view, want, "instance.stopped", "stopped, and should run", waiting=view.is_coming_up
         )
     return _finding(view, want, "instance.error", f"status {status}, and should run")
+
+
+def _networks_away(view: View) -> dict[str, str]:
+    """Return Incus's networks that it could not start -> why (facts/incus.md R61): instances on them are skipped without a word."""
+    fact = view.snapshot.warnings
+    if fact is None:
+        return {}
+    return {
+        warning.entity_url.partition("?")[0].rpartition("/")[2]: warning.message
+        for warning in fact.value
+        if warning.type == _NETWORK_AWAY
+    }
 
 
 def _what(miss: mapping.Missing) -> str:

@@ -63,7 +63,11 @@ def _of_status(view: View, name: PoolName, facts: PoolFacts) -> list[Finding]:
         text = f"not loaded: {facts.error or 'no reason given'}"
         return [_finding(view, name, "pool.not-loaded", text, waiting=early)]
     if facts.status == CREATED:
-        return []
+        why = view.journal.unloaded_pools.get(name)
+        if why is None:
+            return []
+        text = f"Created, and not mounted in this run of incusd: {why}"
+        return [_finding(view, name, "pool.never-mounted", text, waiting=early)]
     if facts.status == UNAVAILABLE:
         return [_finding(view, name, "pool.unavailable", "Unavailable", waiting=early)]
     return [_finding(view, name, "pool.other-status", f"status {facts.status}")]

@@ -100,7 +100,7 @@ def _kernel_peer(
     """Return the peer of ``connection``; ``is_told``: LINSTOR's word on all placements can be believed."""
     half = next((d for d in connection.devices if d.number == volume.number), None)
     is_connected = connection.state == usable.CONNECTED
-    node, status = _machine(view, connection.peer, connection.reachable)
+    node, status = _machine(view, connection.peer)
     if place is not None:
         diskful = not place.is_diskless
     elif is_told and not is_connected:
@@ -124,7 +124,7 @@ def _kernel_peer(
 def _told_peer(
     view: View, place: PlacementFacts, connection: str, since: float | None
 ) -> usable.Peer:
-    node, status = _machine(view, place.node, None)
+    node, status = _machine(view, place.node)
     return usable.Peer(
         name=place.node,
         connection=connection,
@@ -149,8 +149,9 @@ def _places(view: View, volume: VolumeId) -> dict[NodeName, PlacementFacts] | No
     }
 
 
-def _machine(view: View, name: NodeName, reachable: bool | None) -> tuple[usable.PeerNode, str]:
+def _machine(view: View, name: NodeName) -> tuple[usable.PeerNode, str]:
     """Return what is known of a peer's machine, and the controller's word for its node."""
+    reachable = view.reachable(name)
     nodes = view.nodes
     facts = None if nodes is None else nodes.get(name)
     status = "" if facts is None else facts.connection_status
@@ -160,7 +161,7 @@ def _machine(view: View, name: NodeName, reachable: bool | None) -> tuple[usable
         is_offline = status == "OFFLINE"
         return (usable.PeerNode.OFFLINE if is_offline else usable.PeerNode.ALIVE), status
     if nodes is None and reachable is False:
-        return usable.PeerNode.OFFLINE, "unreachable"
+        return usable.PeerNode.OFFLINE, "no address of it answers"
     return usable.PeerNode.UNKNOWN, ""
 
 

@@ -5,9 +5,12 @@ Neither ONLINE nor a path says that the volume group, zpool or directory behind 
 forgets reports at each listing, so a good answer is weak evidence and a bad one strong.
 """
 
+from typing import Final
+
 from tidegate.core import ids
+from tidegate.core.evidence import BackingFacts
 from tidegate.core.facts import StoragePoolFacts
-from tidegate.core.finding import Finding
+from tidegate.core.finding import Finding, Grade
 from tidegate.core.ids import StoragePoolName
 from tidegate.core.snapshot import Source
 from tidegate.health import catalogue
@@ -16,6 +19,9 @@ from tidegate.health.view import View
 from tidegate.health.wants import Wants
 
 _DISKLESS = "DISKLESS"
+MAP_FILE: Final = "/var/lib/tidegate/wanted.json"
+NEARLY_FULL: Final = 0.05
+"""Share of a thin pool that should be free."""
 
 
 def judge(view: View, wants: Wants) -> list[Opinion]:
@@ -44,6 +50,9 @@ def judge(view: View, wants: Wants) -> list[Opinion]:
 
 
 def _findings(view: View, name: StoragePoolName) -> list[Finding]:
+    seen = _seen_here(view, name)
+    if seen is not None and seen.grade is Grade.FAILING:
+        return [seen]
     if view.storage_pools is None or not view.is_online:
         text = "no answer of this node's satellite about it"
         return [_finding(view, name, "storage-pool.not-known", text, waiting=True)]
@@ -54,23 +63,107 @@ def _findings(view: View, name: StoragePoolName) -> list[Finding]:
     if facts.provider == _DISKLESS:
         return []
     if facts.reports:
-        return [_finding(view, name, "storage-pool.error", "; ".join(facts.reports))]
-    return _capacity(view, name, facts)
+        text = "; ".join(facts.reports)
+        return [_finding(view, name, "storage-pool.error", text), *([seen] if seen else [])]
+    short = _capacity(view, name, facts)
+    return [*short, *([seen] if seen and short else [])]
+
+
+def _seen_here(view: View, name: StoragePoolName) -> Finding | None:
+    """Return what this host itself shows of what lies behind the pool, where that is trouble.
+
+    LINSTOR does not tell: a pool whose directory is not mounted is made anew, empty (facts/linstor-observed.md A5), one whose
+    volume group or zpool is missing shows its old capacity (facts/linstor.md 8.1).
+    """
+    host = view.snapshot.host
+    seen = host.value.backings.get(name) if host is not None else None
+    if seen is None or host is None or not view.is_fresh(host, Source.HOST):
+        return None
+    kind = _kind(view, name)
+    if kind.startswith("ZFS") and seen.present is False:
+        text = f"zpool {seen.place} is not imported here"
+        return _local(view, name, "storage-pool.zpool-missing", text, place=seen.place)
+    if kind.startswith("LVM") and seen.present is None:
+        text = f"no volume of group {seen.place} is active here"
+        return _local(view, name, "storage-pool.no-volume-seen", text, place=seen.place)
+    if kind.startswith("FILE"):
+        return _directory(view, name, seen)
+    return None
+
+
+def _directory(view: View, name: StoragePoolName, seen: BackingFacts) -> Finding | None:
+    kept = view.snapshot.wanted
+    before = next((one for one in kept.storage if one.pool == name), None) if kept else None
+    if before is not None and before.mount and seen.mount and before.mount != seen.mount:
+        text = (
+            f"{seen.place} lies on {seen.mount} ({seen.device or 'unknown'}); "
+            f"at the last good moment it lay on {before.mount} ({before.device or 'unknown'})"
+        )
+        mount = before.mount
+        code = "storage-pool.mount-missing"
+        return _local(view, name, code, text, place=seen.place, mount=mount)
+    if seen.present is False:
+        text = f"{seen.place} does not exist"
+        return _local(view, name, "storage-pool.directory-missing", text, place=seen.place)
+    return None
+
+
+def _kind(view: View, name: StoragePoolName) -> str:
+    """Return the pool's provider, also as LINSTOR told it some time ago: it never changes."""
+    known = view.snapshot.storage_pools
+    facts = known.value.get(name) if known is not None else None
+    if facts is not None:
+        return facts.provider
+    kept = view.snapshot.wanted
+    before = next((one for one in kept.storage if one.pool == name), None) if kept else None
+    return before.provider if before is not None else ""
+
+
+def _local(
+    view: View,
+    name: StoragePoolName,
+    code: str,
+    observed: str,
+    **context: str,
+) -> Finding:
+    fact = view.snapshot.host
+    return catalogue.finding(
+        code,
+        ids.storage_pool(name),
+        observed,
+        source=Source.HOST,
+        age=view.age(fact),
+        since=fact.since if fact is not None else None,
+        waiting=view.is_coming_up and not catalogue.needs_person(code),
+        context={"pool": name, "node": view.node, "map": MAP_FILE} | context,
+    )
 
 
 def _capacity(view: View, name: StoragePoolName, facts: StoragePoolFacts) -> list[Finding]:
     if not facts.total_kib:
         shown = "no" if facts.total_kib is None else "zero"
         text = f"{shown} capacity shown"
-        waiting = facts.total_kib is None and view.is_coming_up
+        # Zero is no more to be believed than nothing while a satellite is fresh.
+        waiting = view.is_coming_up
         return [_finding(view, name, "storage-pool.no-capacity", text, waiting=waiting)]
     if facts.free_kib == 0:
         return [_finding(view, name, "storage-pool.full", "no free space")]
+    share = (facts.free_kib or facts.total_kib) / facts.total_kib
+    if facts.provider.endswith("_THIN") and share < NEARLY_FULL:
+        text = f"{share:.1%} of {facts.total_kib / 2**20:.1f} GiB free"
+        limit = f"{NEARLY_FULL:.0%}"
+        return [_finding(view, name, "storage-pool.nearly-full", text, limit=limit)]
     return []
 
 
 def _finding(
-    view: View, name: StoragePoolName, code: str, observed: str, *, waiting: bool = False
+    view: View,
+    name: StoragePoolName,
+    code: str,
+    observed: str,
+    *,
+    waiting: bool = False,
+    **context: str,
 ) -> Finding:
     fact = view.snapshot.storage_pools
     return catalogue.finding(
@@ -81,7 +174,7 @@ def _finding(
         age=view.age(fact),
         since=fact.since if fact is not None else None,
         waiting=waiting,
-        context={"pool": name, "node": view.node},
+        context={"pool": name, "node": view.node} | context,
     )
 
 

@@ -123,12 +123,14 @@ def _decided_by_drbd(replica: Replica) -> list[Doubt]:
     """Quorum and suspended I/O: DRBD's own no."""
     doubts = []
     if "quorum" in replica.suspended or (replica.quorum_rule and replica.quorum is False):
-        missing = [peer.name for peer in replica.peers if not peer.is_connected]
-        among = f"; not connected: {', '.join(missing)}" if missing else ""
+        missing = [peer for peer in replica.peers if not peer.is_connected]
+        named = ", ".join(_away(peer) for peer in missing)
+        moments = [peer.since for peer in missing if peer.since is not None]
         doubts.append(
             Doubt(
                 code="volume.no-quorum",
-                observed=f"no quorum{among}",
+                observed=f"no quorum; waits for a peer: {named}" if named else "no quorum",
+                since=min(moments, default=None),
                 waiting=replica.coming_up,
             )
         )
@@ -141,6 +143,14 @@ def _decided_by_drbd(replica: Replica) -> list[Doubt]:
             )
         )
     return doubts
+
+
+def _away(peer: Peer) -> str:
+    """Return a peer that is not connected, with what is known of it."""
+    words = [peer.connection]
+    if peer.status:
+        words.append(f"its node {peer.status}")
+    return f"{peer.name} ({', '.join(words)})"
 
 
 def _data(replica: Replica) -> list[Doubt]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate.config.policy import HealthPolicy
+from tidegate.core.evidence import JournalFacts, NetworkFacts
 from tidegate.core.facts import (
     DefinitionFacts,
     DrbdResource,
@@ -15,7 +16,7 @@ from tidegate.core.facts import (
     StoragePoolFacts,
     UnitFacts,
 )
-from tidegate.core.ids import ResourceName, VolumeId
+from tidegate.core.ids import NodeName, ResourceName, VolumeId
 from tidegate.core.snapshot import Fact, Liveness, Snapshot, Source
 from tidegate.core.wanted import WantedVolume
 
@@ -89,6 +90,11 @@ class View:
         """True when no controller can be asked: local truth has to do."""
         return self._liveness[Source.LINSTOR] in {Liveness.LOST, Liveness.OFF}
 
+    def reachable(self, peer: str) -> bool | None:
+        """Return whether the machine of ``peer`` answers; None when nobody tried, or this host's own network is not in order."""
+        reach = None if self.network is None else self.network.peers.get(NodeName(peer))
+        return None if reach is None else reach.reachable
+
     # --- looked up once ----------------------------------------------------------------------
 
     @functools.cached_property
@@ -112,6 +118,18 @@ class View:
         if fact is None or not self.is_fresh(fact, Source.DRBD):
             return None
         return fact.value
+
+    @functools.cached_property
+    def network(self) -> NetworkFacts | None:
+        """What was tried of the network; None when that cannot be believed."""
+        fact = self.snapshot.network
+        return fact.value if fact is not None and self.is_fresh(fact, Source.NETWORK) else None
+
+    @functools.cached_property
+    def journal(self) -> JournalFacts:
+        """What the journal told in this boot, also some time ago: a line that was written stays written."""
+        fact = self.snapshot.journal
+        return JournalFacts() if fact is None else fact.value
 
     @functools.cached_property
     def storage_pools(self) -> Mapping[str, StoragePoolFacts] | None:

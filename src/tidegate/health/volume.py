@@ -177,12 +177,29 @@ class _Volume:
                     waiting=coming_up,
                 )
             )
+        if self._is_locked(here):
+            self._add(
+                Doubt(
+                    code="volume.passphrase-missing",
+                    observed="it is encrypted, and the master passphrase was not entered",
+                )
+            )
         if here.skip_disk:
             self._add(Doubt(code="volume.skip-disk", observed="DrbdOptions/SkipDisk is set"))
         # A resource that DRBD in the kernel has is DRBD's, whatever LINSTOR says.
         is_drbd = here.has_drbd or self.id.resource in (self.view.drbd or {})
         kernel = self._usable(here) if is_drbd else None
         self._device(placed, kernel)
+
+    def _is_locked(self, here: PlacementFacts) -> bool:
+        """Return True when LINSTOR, or the satellite's own lines, say that the passphrase is missing (facts/linstor.md 2.5)."""
+        if "LUKS" not in here.layers:
+            return False
+        controller = self.view.snapshot.controller
+        said = controller.value.passphrase if controller is not None else None
+        if said is not None:
+            return said == "locked"
+        return not here.state_reported and self.id.resource in self.view.journal.satellite.locked
 
     # --- without -----------------------------------------------------------------------------
 

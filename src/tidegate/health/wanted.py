@@ -17,7 +17,13 @@ from tidegate.core.facts import IncusPhase, OpenResult
 from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, PoolName, VolumeId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
-from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool, WantedVolume
+from tidegate.core.wanted import (
+    WantedInstance,
+    WantedMap,
+    WantedPool,
+    WantedStorage,
+    WantedVolume,
+)
 from tidegate.health.device import NAMELESS
 from tidegate.health.view import INCUS_UNIT, View
 from tidegate.health.wants import Origin, Want, Wants
@@ -56,7 +62,33 @@ def draw(
         pools=_pools(wants, instances),
         volumes=_volumes(view, wants, report, {i.id: i for i in instances}, before),
         instances=instances,
+        storage=_storage(view, wants, previous),
     )
+
+
+def _storage(view: View, wants: Wants, previous: WantedMap | None) -> tuple[WantedStorage, ...]:
+    """Return what lies behind the storage pools of wanted volumes; where that is in doubt, what lay there before."""
+    names = sorted({name for found in wants.storage_pools_of.values() for name in found})
+    before = {one.pool: one for one in previous.storage} if previous else {}
+    host = view.snapshot.host
+    seen = host.value.backings if host is not None and view.is_fresh(host, Source.HOST) else {}
+    kept = []
+    for name in names:
+        pool, backing = (view.storage_pools or {}).get(name), seen.get(name)
+        if pool is None or backing is None or not backing.present or name in before:
+            # The first sight counts: a mount that is missing must not become what is remembered.
+            kept += [before[name]] if name in before else []
+            continue
+        kept.append(
+            WantedStorage(
+                pool=name,
+                provider=pool.provider,
+                place=backing.place,
+                mount=backing.mount,
+                device=backing.device,
+            )
+        )
+    return tuple(kept)
 
 
 def is_same(one: WantedMap | None, other: WantedMap | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tidegate.core.facts import IncusFacts, IncusPhase, InstanceFacts, PoolFacts
+from tidegate.core.facts import IncusFacts, IncusPhase, InstanceFacts, PoolFacts, WarningFacts
 from tidegate.core.ids import InstanceId, PoolName, ResourceName, StoragePoolName, VolumeId
 from tidegate.core.snapshot import Fact, Source
 from tidegate.core.wanted import WantedInstance, WantedPool
@@ -45,6 +45,8 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     facts: InstanceFacts | None = None
     left: bool = False
     """It was made, or ran and was stopped, in this boot: nobody wants it started (contract.md safety 7)."""
+    given_up: str | None = None
+    """Why Incus gave up on it after three tries, if its last start was one of those."""
     volumes: tuple[VolumeId, ...] = ()
     missing: tuple[mapping.Missing, ...] = ()
     pools: tuple[PoolName, ...] = ()
@@ -166,6 +168,7 @@ class Wants:
             wanted=wanted,
             facts=facts,
             left=left,
+            given_up=self._failed_last(facts),
             volumes=tuple(sorted(set(volumes))),
             missing=tuple(missing),
             pools=pools,
@@ -203,36 +206,38 @@ class Wants:
         return self.incus.member_status not in _EVACUATED
 
     @functools.cached_property
-    def _given_up(self) -> Mapping[str, float]:
-        """Instances that Incus gave up on in its own pass, and when (seconds since the epoch; facts/incus.md A8)."""
+    def _given_up(self) -> Mapping[str, WarningFacts]:
+        """Instances that Incus gave up on in its own pass, by their address (facts/incus.md A8)."""
         fact = self.view.snapshot.warnings
         if fact is None:
             return {}
         return {
-            warning.entity_url: warning.last_seen_at or 0.0
+            warning.entity_url: warning
             for warning in fact.value
             if warning.type == _AUTOSTART_FAILURE
         }
 
-    def _failed_last(self, facts: InstanceFacts) -> bool:
-        """Return True when its last start is one that Incus itself tried and failed at."""
+    def _failed_last(self, facts: InstanceFacts) -> str | None:
+        """Return why its last start failed, if that is one that Incus itself tried; None else."""
         name, project = facts.id.name, facts.id.project
-        for url, moment in self._given_up.items():
+        for url, warning in self._given_up.items():
             path, _, query = url.partition("?")
             if path.rpartition("/")[2] == name and f"project={project}" in (
                 query or "project=default"
             ).split("&"):
-                return facts.last_used_at is None or facts.last_used_at <= moment + 1.0
-        return False
+                moment = warning.last_seen_at or 0.0
+                is_last = facts.last_used_at is None or facts.last_used_at <= moment + 1.0
+                return warning.message if is_last else None
+        return None
 
     def _should_run(self, facts: InstanceFacts) -> bool:
         if facts.should_start:
             return True
-        return facts.autostart != "false" and self._failed_last(facts)
+        return facts.autostart != "false" and self._failed_last(facts) is not None
 
     def _was_left(self, facts: InstanceFacts) -> bool:
         """Return True when it was made, or started and stopped, in this boot: as somebody wanted it (contract.md safety 7)."""
-        if facts.runs or not facts.should_start or self._failed_last(facts):
+        if facts.runs or not facts.should_start or self._failed_last(facts) is not None:
             return False
         boot = self.view.snapshot.boot_wall
         return any(at is not None and at >= boot for at in (facts.last_used_at, facts.created_at))

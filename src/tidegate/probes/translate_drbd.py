@@ -5,10 +5,16 @@ DRBD does not say since when something is as it is. The rule against split brain
 moment of the first sight is carried from one set of facts to the next.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tidegate.clients.drbd import state
-from tidegate.core.facts import DrbdConnection, DrbdDevice, DrbdPeerDevice, DrbdResource
+from tidegate.core.facts import (
+    DrbdConnection,
+    DrbdDevice,
+    DrbdPath,
+    DrbdPeerDevice,
+    DrbdResource,
+)
 from tidegate.core.ids import NodeName, ResourceName
 
 
@@ -84,4 +90,22 @@ def _connection(
             )
             for device in link.peer_devices
         ),
+        paths=tuple(_paths(link.paths)),
     )
+
+
+def _paths(found: Iterable[state.Path]) -> Iterator[DrbdPath]:
+    """Yield the paths whose addresses can be read; RDMA and other families are left out."""
+    for path in found:
+        local, peer = address(path.local), address(path.peer)
+        if local is not None and peer is not None:
+            yield DrbdPath(local=local, peer=peer, established=path.established)
+
+
+def address(text: str) -> tuple[str, int] | None:
+    """Return (address, port) of what DRBD prints as ``ipv4:10.0.0.1:7000`` or ``ipv6:[fd00::1]:7000``."""
+    family, _, rest = text.partition(":")
+    host, _, port = rest.rpartition(":")
+    if family not in {"ipv4", "ipv6"} or not host or not port.isdecimal():
+        return None
+    return host.strip("[]"), int(port)

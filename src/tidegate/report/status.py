@@ -137,6 +137,8 @@ def _sources(snapshot: Snapshot, terminal: Terminal) -> str:
     parts = []
     for source in Source:
         state = snapshot.source(source)
+        if source.is_optional and state.liveness is not Liveness.LOST:
+            continue
         text = f"{source} {state.liveness}"
         if state.liveness in {Liveness.LOST, Liveness.STARTING}:
             text += f" for {duration(snapshot.at - state.since)}"

@@ -10,7 +10,7 @@ from tests.recordings import ROOT
 
 from tidegate.core import ids
 from tidegate.core.snapshot import Source
-from tidegate.health import catalogue, codes_ground, codes_incus, codes_volume
+from tidegate.health import catalogue, codes_ground, codes_host, codes_incus, codes_volume
 from tidegate.health.code import Code
 
 HEALTH = ROOT / "src" / "tidegate" / "health"
@@ -24,7 +24,12 @@ def test_the_document_is_current() -> None:
 
 
 def test_no_code_is_there_twice() -> None:
-    every = [*codes_ground.CODES, *codes_volume.CODES, *codes_incus.CODES]
+    every = [
+        *codes_host.CODES,
+        *codes_ground.CODES,
+        *codes_volume.CODES,
+        *codes_incus.CODES,
+    ]
     assert len(every) == len(catalogue.CODES)
 
 

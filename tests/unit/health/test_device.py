@@ -70,7 +70,7 @@ def test_good(seen: dict[str, Any], right: Expected) -> None:
     [
         (
             {"exists": False, "errno": "ENOENT", "opened": OpenResult.NOT_TRIED},
-            "device.missing",
+            "device.node-missing",
             True,
         ),
         ({"opened": OpenResult.FAILED, "errno": "ENOENT"}, "device.missing", True),

@@ -16,6 +16,7 @@ from tidegate.core.snapshot import Source
 from tidegate.health.judge import judge
 
 SILENT = {RD: (placement(N1, state_reported=False), placement(N2))}
+OTHER = SILENT | {"other": (placement(N1, ResourceName("other")),)}
 
 
 def found(**more: Any) -> tuple[bool, list[Finding]]:
@@ -52,7 +53,7 @@ def test_only_online_is_ready(status: str, code: str, waits: bool) -> None:
 
 def test_online_is_ready_before_any_device_is_there() -> None:
     """Devices are judged as volumes, one by one."""
-    assert codes(at=100.0, placements=SILENT) == (True, [])
+    assert codes(at=100.0, placements=SILENT) == (True, ["satellite.first-run"])
 
 
 def test_offline_tells_what_this_host_shows() -> None:
@@ -66,7 +67,19 @@ def test_offline_tells_what_this_host_shows() -> None:
     ("unit", "code", "waits"),
     [
         ({"load_state": "not-found", "state": "inactive"}, "satellite.not-installed", False),
-        ({"state": "failed", "result": "timeout"}, "satellite.unit-failed", False),
+        ({"state": "failed", "result": "exit-code"}, "satellite.unit-failed", False),
+        ({"state": "failed", "result": "timeout"}, "satellite.start-timeout", False),
+        ({"state": "failed", "result": "start-limit-hit"}, "satellite.start-limit", False),
+        (
+            {"state": "activating", "sub_state": "auto-restart", "restarts": 1},
+            "satellite.restarting",
+            True,
+        ),
+        (
+            {"state": "activating", "sub_state": "auto-restart", "restarts": 7},
+            "satellite.restarting",
+            False,
+        ),
         ({"state": "inactive"}, "satellite.unit-inactive", True),
         ({"state": "inactive", "inactive_since": 80.0}, "satellite.unit-inactive", False),
     ],
@@ -77,7 +90,7 @@ def test_the_unit_explains_it(unit: dict[str, Any], code: str, waits: bool) -> N
     by_code = {finding.code: finding for finding in findings}
     assert set(by_code) == {"satellite.offline", code}
     assert by_code[code].waiting is waits
-    assert not by_code["satellite.offline"].waiting
+    assert by_code["satellite.offline"].waiting is (unit["state"] == "activating")
 
 
 def test_a_unit_that_is_starting_is_waited_for() -> None:
@@ -114,15 +127,20 @@ def test_evicted_and_evacuating() -> None:
         # Nothing is placed here: there is nothing to report.
         (60.0 + 900.0, {RD: (placement(N2),)}, True),
         # One resource of this node is reported: the satellite is at work.
-        (60.0 + 900.0, SILENT | {"other": (placement(N1, ResourceName("other")),)}, True),
+        (60.0 + 900.0, OTHER, True),
     ],
 )
 def test_online_without_any_report_is_not_believed_for_ever(
     at: float, placements: dict[str, Any], ready: bool
 ) -> None:
     """facts/linstor-observed.md A1: the false ONLINE after a hang."""
-    expected = [] if ready else ["satellite.false-online"]
-    assert codes(at=at, placements=placements) == (ready, expected)
+    is_ready, found_codes = codes(at=at, placements=placements)
+    assert is_ready is ready
+    assert ("satellite.false-online" in found_codes) is not ready
+    silent = placements in (SILENT, OTHER)
+    assert set(found_codes) - {"satellite.false-online"} == (
+        {"satellite.first-run"} if silent else set()
+    )
 
 
 def test_no_drbd_layer_matters_only_where_drbd_is_wanted() -> None:

@@ -9,6 +9,7 @@ from tests.health_facts import C1, N1, N2, N3, RD, VOL, edit, placement, world
 
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
+from tidegate.core.evidence import Reach
 from tidegate.core.facts import NeededVolume, OpenResult, PlacedVolume
 from tidegate.core.finding import Grade, Report
 from tidegate.core.snapshot import Snapshot, Source
@@ -204,19 +205,24 @@ def test_on_local_truth_a_good_volume_is_ready_and_degraded() -> None:
 
 
 def test_on_local_truth_a_peer_that_does_not_answer_is_gone_only_when_somebody_tried() -> None:
-    def cut(reachable: bool | None) -> dict[str, Any]:
-        link = facts.connection(state="Connecting", reachable=reachable)
-        return {RD: facts.drbd_resource(connections=(link,))}
+    link = facts.connection(state="Connecting")
+    drbd = {RD: facts.drbd_resource(connections=(link,))}
 
-    assert "volume.peer-unknown" in verdict(world(lost=LOST, drbd=cut(None)))[2]
-    assert "volume.peer-alive" in verdict(world(lost=LOST, drbd=cut(True)))[2]
-    assert verdict(world(lost=LOST, drbd=cut(False)))[0]
+    def tried(*said: Reach) -> Snapshot:
+        return world(lost=LOST, drbd=drbd, network=facts.reach(N2, *said))
+
+    assert "volume.peer-unknown" in verdict(world(lost=LOST, drbd=drbd))[2]
+    assert "volume.peer-alive" in verdict(tried(Reach.SILENT, Reach.ANSWERS))[2]
+    assert verdict(tried(Reach.SILENT, Reach.SILENT))[0]
+    assert verdict(tried(Reach.SILENT, Reach.NO_WAY))[0]
+    assert "volume.peer-unknown" in verdict(tried(Reach.NO_WAY))[2], "our own cable proves nothing"
 
 
 def test_a_peer_whose_machine_answers_is_not_gone_because_its_satellite_is() -> None:
-    link = facts.connection(state="Connecting", reachable=True)
+    link = facts.connection(state="Connecting")
     drbd = {RD: facts.drbd_resource(connections=(link,))}
-    ready, _, codes = verdict(world(drbd=drbd, nodes=facts.nodes(n2="OFFLINE")))
+    alive = facts.reach(N2, Reach.ANSWERS)
+    ready, _, codes = verdict(world(drbd=drbd, nodes=facts.nodes(n2="OFFLINE"), network=alive))
     assert (ready, codes) == (False, ["volume.peer-alive"])
 
 

@@ -33,7 +33,7 @@ def codes(subject: Subject, **more: Any) -> list[str]:
             {"lost": {Source.LINSTOR: Trouble(code="controller.tls", text="no")}},
             "controller.tls",
         ),
-        ({"nodes": nodes(n1="CONNECTED")}, "satellite.connected"),
+        ({"nodes": nodes(n1="CONNECTED")}, "satellite.sync-slow"),
         ({"storage_pools": {}}, "storage-pool.missing"),
         (
             {"devices": {str(VOL): facts.device(opened=OpenResult.TIMED_OUT)}},
@@ -53,7 +53,7 @@ def test_the_first_cause_comes_last(more: dict[str, Any], cause: str) -> None:
 def test_the_chain_goes_down_step_by_step() -> None:
     missing = {str(VOL): facts.device(exists=False, errno="ENOENT")}
     found = codes(INSTANCE, nodes=nodes(n1="OFFLINE"), devices=missing)
-    assert found == ["instance.stopped", "device.missing", "satellite.offline"]
+    assert found == ["instance.stopped", "device.node-missing", "satellite.offline"]
 
 
 def test_local_truth_does_not_hide_the_controller() -> None:

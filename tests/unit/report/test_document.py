@@ -6,6 +6,7 @@ import json
 import msgspec
 from tests.hand_made import instance, offline, snapshot
 
+from tidegate.core.snapshot import Source
 from tidegate.health import why
 from tidegate.report import document
 
@@ -28,7 +29,7 @@ def test_the_status_document_keeps_its_keys() -> None:
         frozenset({"subject", "grade", "ready", "wanted", "rests_on", "summary"})
     }
     assert {frozenset(one) for one in plain["findings"]} == {frozenset(FINDING)}
-    assert set(plain["sources"]) == {"host", "systemd", "linstor", "drbd", "devices", "incus"}
+    assert set(plain["sources"]) == set(map(str, Source))
     assert set(plain["sources"]["linstor"]) == {"liveness", "since", "answered_at", "trouble"}
 
 
