@@ -24,6 +24,7 @@ from tidegate.health import wanted as wanted_map
 from tidegate.recovery.state import RecoveryState, resumed
 from tidegate.recovery.step import Event, Finished, Observed, Step, Tick, step
 from tidegate.sim.acts import Act
+from tidegate.sim.early import DevicesFirst
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.operations import SUCCESS, Operation
 from tidegate.sim.incus.values import Refusal
@@ -118,6 +119,8 @@ class Simulation:
     def run(self) -> Result:
         """Boot, and go on to the horizon."""
         self.world.boot()
+        if self.schedule.devices_first and math.isfinite(self._alive_at):
+            DevicesFirst(self.world, self._kept, torn=frozenset(self.schedule.torn)).begin()
         self.incus.boot()
         while self.clock.now < self.schedule.horizon:
             self._advance()

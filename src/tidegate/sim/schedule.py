@@ -63,6 +63,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings = INSTANT
     horizon: float = 150.0
     seed: int = 0
+    devices_first: bool = False
+    """``tidegate-devices.service`` is enabled."""
+    torn: tuple[str, ...] = ()
+    """Resources whose kept file a power loss has torn; matters to devices-first alone."""
 
     @property
     def calm_at(self) -> float:
@@ -214,7 +218,26 @@ def by_chance(seed: int) -> Schedule:
     # An incusd that dies in its first pass is not started again before waitready gives up (facts/observed.md, s10).
     crashes = any(happening.deed is Deed.CRASH_INCUS for happening in happenings)
     return msgspec.structs.replace(
-        schedule, horizon=schedule.calm_at + (900.0 if crashes else 240.0)
+        _after_a_power_loss(schedule, chance),
+        horizon=schedule.calm_at + (900.0 if crashes else 240.0),
+    )
+
+
+def _after_a_power_loss(schedule: Schedule, chance: random.Random) -> Schedule:
+    """Return the boot as one that may follow on a power loss: crashed Primaries, torn files, devices-first."""
+    lost = chance.random() < 0.4
+    resources = tuple(
+        msgspec.structs.replace(
+            each, crashed=lost and len(each.nodes) > 1 and chance.random() < 0.5
+        )
+        for each in schedule.layout.resources
+    )
+    torn = tuple(each.name for each in resources if lost and chance.random() < 0.1)
+    return msgspec.structs.replace(
+        schedule,
+        layout=msgspec.structs.replace(schedule.layout, resources=resources),
+        devices_first=chance.random() < 0.4,
+        torn=torn,
     )
 
 
