@@ -9,6 +9,7 @@
 ``memory``    what recovery remembers, kept for as long as the boot lasts
 ``recorder``  what happened, to history and journal, off the loop
 ``control``   the socket that commands talk to
+``orders``    what people ask of recovery: pause, resume, plan, one subject now
 ``views``     answers to commands, rendered here so that the commands stay small and quick
 ``direct``    the same observation without an agent, for commands on a host where none runs
 ``verdicts``  the gate's verdicts on what is seen, one after another

@@ -33,6 +33,8 @@ SHARE = 10
 LONGEST_PAUSE = 1.0
 """Seconds after which a cycle runs even if nothing new was told: time alone changes verdicts (peer wait, staleness)."""
 ACTION_LIMIT = 600.0
+MOST_ORDERS = 64
+"""Wishes of people that may wait for the next cycle; that many clients the control socket has at most."""
 _log = logging.getLogger("tidegate.loop")
 
 
@@ -72,6 +74,7 @@ class Loop:
         self._wall = wall
         self._state = self._resumed()
         self._outcomes: collections.deque[Outcome] = collections.deque()
+        self._orders: collections.deque[step.Event] = collections.deque(maxlen=MOST_ORDERS)
         self._wake_at: float | None = None
         self._next: asyncio.Event = asyncio.Event()
         self._report = observer.judge()
@@ -93,6 +96,22 @@ class Loop:
     def report(self) -> Report:
         """What it is worth: of the last cycle, with ages as of then."""
         return self._report
+
+    @property
+    def acts(self) -> bool:
+        """False where it only looks and judges."""
+        return self._actuator is not None
+
+    def tell(self, event: step.Event) -> None:
+        """Have the next cycle, which comes at once, begin with ``event``."""
+        self._orders.append(event)
+        self._observer.changed.set()
+
+    def preview(self, event: step.Event) -> step.Step:
+        """Return what a step after ``event`` would do; nothing is done, and nothing is remembered."""
+        return step.step(
+            self._state, event, self._observer.snapshot, self._observer.judge(), self._policy
+        )
 
     def note(self, event: HistoryEvent) -> None:
         """Have history remember ``event``."""
@@ -159,6 +178,7 @@ class Loop:
         events: list[step.Event] = [
             step.Finished(outcome=self._outcomes.popleft()) for _ in range(len(self._outcomes))
         ]
+        events += [self._orders.popleft() for _ in range(len(self._orders))]
         for event in [*events, step.Observed()]:
             decided = step.step(self._state, event, self._observer.snapshot, report, self._policy)
             self._state = decided.state

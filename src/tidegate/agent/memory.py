@@ -34,12 +34,22 @@ class Memory:
         except errors.ClientError as error:
             return fresh, error.trouble
         except msgspec.MsgspecError as error:
-            return fresh, Trouble(
-                code="recovery.unusable",
-                text=f"{self._path} is not used: it cannot be read: {error}",
-                hint="recovery begins anew; what was tried before in this boot may be tried again",
-            )
+            return fresh, self._set_aside(str(error))
         return states.resumed(kept, boot_id=boot_id, now=now), None
+
+    def _set_aside(self, why: str) -> Trouble:
+        """Keep what cannot be read for a person, under another name; it is never fatal."""
+        aside = self._path.with_name(f"{FILE}.set-aside")
+        try:
+            files.move(self._path, aside)
+            kept = f"it was set aside as {aside.name}"
+        except errors.ClientError as error:
+            kept = f"it could not be set aside: {error.trouble.text}"
+        return Trouble(
+            code="recovery.unusable",
+            text=f"{self._path} is not used: it cannot be read: {why}; {kept}",
+            hint="recovery begins anew; what was tried before in this boot may be tried again",
+        )
 
     def save(self, state: RecoveryState) -> None:
         """Write ``state`` if it says anything that an agent would have to know after a crash.

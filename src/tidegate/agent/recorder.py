@@ -97,6 +97,8 @@ class Recorder:
                 "TIDEGATE_CODE": outcome.code,
                 "TIDEGATE_SUBJECT": str(outcome.action.subject),
                 "TIDEGATE_CAUSE": outcome.action.cause,
+                "TIDEGATE_BEFORE": outcome.before,
+                "TIDEGATE_AFTER": outcome.after,
             },
         )
         self._put(outcome)

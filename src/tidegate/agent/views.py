@@ -11,6 +11,7 @@ import msgspec
 
 from tidegate import __version__
 from tidegate.agent import verdicts
+from tidegate.agent.orders import Orders
 from tidegate.config.policy import GatePolicy
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import Subject
@@ -18,6 +19,7 @@ from tidegate.core.snapshot import Snapshot
 from tidegate.gate import decide
 from tidegate.health import why
 from tidegate.history.store import HistoryEvent
+from tidegate.recovery.step import Event, Step
 from tidegate.report import chain, document, status
 from tidegate.report.terminal import Terminal
 
@@ -41,6 +43,16 @@ class Scene(Protocol):
     @property
     def sentence(self) -> str:
         """What recovery does now, or why nothing."""
+
+    @property
+    def acts(self) -> bool:
+        """False where nothing is ever done: it only observes."""
+
+    def tell(self, event: Event) -> None:
+        """Have the next cycle begin with ``event``."""
+
+    def preview(self, event: Event) -> Step:
+        """Return what recovery would do after ``event``; nothing is done."""
 
     async def next_report(self) -> Report:
         """Return the next report when it is there."""
@@ -70,6 +82,9 @@ class Views:
                 yield {"exit": 0, "text": msgspec.json.encode(self._scene.snapshot).decode() + "\n"}
             case "wait":
                 async for answer in self._wait(request):
+                    yield answer
+            case "plan" | "recover" | "pause" | "resume":
+                async for answer in Orders(self._scene, self._boottime).answer(request, terminal):
                     yield answer
             case "gate":
                 async for answer in self._gate(request):

@@ -87,7 +87,7 @@ class History:
             outcome.kind,
             outcome.code,
             outcome.text,
-            msgspec.json.encode(action),
+            msgspec.json.encode(outcome),  # the action, and what was seen before and after
         )
         columns = "boot_id, started, ended, action, subject, cause, outcome, code, text, detail"
         self._write(f"INSERT INTO action ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row])  # noqa: S608 fixed names

@@ -55,6 +55,9 @@ def test_a_damaged_file_is_said_and_begun_anew(tmp_path: Path, text: str) -> Non
     assert resumed == RecoveryState(boot_id=BOOT)
     assert trouble is not None
     assert str(tmp_path / "recovery.json") in trouble.text
+    assert (tmp_path / "recovery.json.set-aside").read_text() == text
+    Memory(tmp_path).save(state())
+    assert Memory(tmp_path).load(BOOT, 1.0)[1] is None
 
 
 def test_only_what_counts_is_written(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tidegate.core import ids
 from tidegate.core.finding import Grade, Report
 from tidegate.core.snapshot import Snapshot
 from tidegate.history.store import HistoryEvent
+from tidegate.recovery.step import Event, Step
 
 
 class Scene:
@@ -32,6 +33,14 @@ class Scene:
         self.report = fresh
         self._news.set()
         self._news = asyncio.Event()
+
+    acts = True
+
+    def tell(self, event: Event) -> None:
+        raise AssertionError("nobody asked for anything to be done")
+
+    def preview(self, event: Event) -> Step:
+        raise AssertionError("nobody asked for the plan")
 
     async def next_report(self) -> Report:
         await self._news.wait()
