@@ -151,8 +151,9 @@ def is_settling(snapshot: Snapshot, report: Report) -> bool:
     """Return True while not everything has been looked at once: what is not ready may only not have been seen yet."""
     if any(snapshot.source(source).liveness is Liveness.NEW for source in _LOOKS):
         return True
-    wanted = {state.subject for state in report.subjects.values() if state.wanted}
-    return any(one.code in _UNLOOKED and one.subject in wanted for one in report.findings)
+    return any(
+        one.code in _UNLOOKED and one.subject.kind is SubjectKind.VOLUME for one in report.findings
+    )
 
 
 def running(snapshot: Snapshot, report: Report) -> Mapping[str, str] | None:
