@@ -52,6 +52,15 @@ async def disable_guard(root: Path, config: Config) -> Changed:
     return await _change(root, config, record, options)
 
 
+async def set_devices(root: Path, config: Config, *, enabled: bool) -> Changed:
+    """Enable or disable devices first from the next boot on, in the same plan, proof and record. Raises ClientError."""
+    record = dropins.load(root)
+    options = _options(record)
+    if options.devices == enabled:
+        return Changed()
+    return await _change(root, config, record, msgspec.structs.replace(options, devices=enabled))
+
+
 async def add(root: Path, config: Config, additions: Iterable[Addition]) -> Changed:
     """Write these drop-ins; one with the same unit and topic is replaced. Raises ClientError."""
     record = dropins.load(root)
@@ -77,7 +86,8 @@ def _options(record: Record | None) -> Options:
 
 
 async def _change(root: Path, config: Config, record: Record | None, options: Options) -> Changed:
-    if not options.order and options.guard is None and not options.additions:
+    asked_for = options.guard is not None or options.devices or options.additions
+    if not options.order and not asked_for:
         gone = dropins.remove(root, plan.removal(unitfiles.read(root)))
         reloaded = await _reload(root, gone.removed)
         return Changed(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tidegate devices plan|up|verify``: DRBD comes up from what the node kept, before satellite and controller."""
+"""``tidegate devices``: DRBD comes up from what the node kept, before satellite and controller."""
 
 import argparse
 import sys
@@ -18,6 +18,7 @@ _EXAMPLES = """\
   tidegate devices up                bring it up, as tidegate-devices.service does before the satellite
   tidegate devices up --all          not only what something that starts here needs
   tidegate devices verify            how what would be taken stands in DRBD
+  tidegate devices enable            do it at every boot from the next one on; disable takes it back
 
 exit codes: 0 all of it is up (plan: would be), 1 something failed or is not up, 2 usage or configuration,
             4 something is left to LINSTOR, or is up and not yet up to date or connected
@@ -33,7 +34,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser = options.parser("devices", description, _EXAMPLES)
     parser.add_argument(
-        "verb", choices=("plan", "up", "verify"), metavar="plan|up|verify", help="show, do, look"
+        "verb",
+        choices=("plan", "up", "verify", "enable", "disable"),
+        metavar="plan|up|verify|enable|disable",
+        help="show it, do it now, look how it stands, have it done at boot or no more",
     )
     parser.add_argument(
         "--all",
@@ -63,7 +67,8 @@ def run(argv: Sequence[str]) -> int:
     if not isinstance(config, Config):
         sys.stderr.write(config)
         return EXIT_USAGE
-    return {"plan": _plan, "up": _up, "verify": _verify}[chosen.verb](chosen, config)
+    act = {"plan": _plan, "up": _up, "verify": _verify}.get(chosen.verb, _at_boot)
+    return act(chosen, config)
 
 
 def _plan(chosen: argparse.Namespace, config: "Config") -> int:
@@ -129,6 +134,31 @@ def _verify(chosen: argparse.Namespace, config: "Config") -> int:
     _show(chosen, [(each.resource, str(each.grade), each.says) for each in found])
     worst = max((each.grade for each in found), key=lambda grade: grade.badness, default=Grade.OK)
     return {Grade.OK: EXIT_OK, Grade.DEGRADED: EXIT_LEFT}.get(worst, EXIT_FAILED)
+
+
+def _at_boot(chosen: argparse.Namespace, config: "Config") -> int:
+    """Have the unit enabled, or disabled again."""
+    import asyncio
+    from pathlib import Path
+
+    from tidegate.agent import unitchange
+    from tidegate.clients import errors
+
+    enabled = chosen.verb == "enable"
+    try:
+        done = asyncio.run(unitchange.set_devices(Path("/"), config, enabled=enabled))
+    except errors.ClientError as error:
+        sys.stderr.write(f"tidegate: {error.trouble}\n")
+        return EXIT_FAILED
+    for trouble in done.refusals:
+        sys.stderr.write(f"tidegate: {trouble}\n")
+    if done.refusals:
+        return EXIT_FAILED
+    if not done.changed:
+        sys.stdout.write(f"nothing to do: devices first is {chosen.verb}d\n")
+    for path in done.paths:
+        sys.stdout.write(f"{'written' if enabled else 'removed'}: {path}\n")
+    return EXIT_OK
 
 
 def _show(chosen: argparse.Namespace, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -15,6 +15,7 @@ READY_UNIT: Final = "tidegate-ready.service"
 AGENT_UNIT: Final = "tidegate-agent.service"
 GUARD_UNIT: Final = "tidegate-guard.service"
 GUARD_SOCKET: Final = "tidegate-guard.socket"
+DEVICES_UNIT: Final = "tidegate-devices.service"
 GUARD_URL: Final = "http://127.0.0.1:13370"
 """Where the guard listens for Incus (contract.md, "Processes and truth")."""
 GUARD_ENVIRONMENT: Final = "/var/lib/tidegate/guard.env"
@@ -66,6 +67,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Order the boot; False: nobody asked for that, only for what stands below."""
     guard: GuardAccess | None = None
     """The guard is enabled; None: it is not."""
+    devices: bool = False
+    """Devices first is enabled."""
     additions: tuple[Addition, ...] = ()
 
 

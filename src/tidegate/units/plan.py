@@ -17,6 +17,7 @@ from tidegate.core.trouble import Trouble
 from tidegate.units import choice, cycles, dropins, names, packaging, render, show, traps
 from tidegate.units.host import (
     AGENT_UNIT,
+    DEVICES_UNIT,
     GUARD_SOCKET,
     GUARD_UNIT,
     READY_UNIT,
@@ -117,7 +118,7 @@ def make(host: HostView, options: Options) -> Plan:
 
 
 def _without_order(host: HostView, bare: Tree, options: Options) -> Plan:
-    own = (GUARD_SOCKET, GUARD_UNIT) if options.guard is not None else ()
+    own = _asked_for(options)
     missing = _missing(host, Index(bare), own)
     if missing:
         return Plan(refusals=missing)
@@ -166,9 +167,13 @@ def _own_names(strategy: Strategy, options: Options) -> tuple[str, ...]:
     found = [AGENT_UNIT]
     if strategy is not Strategy.GUARD:
         found.append(READY_UNIT)
-    if options.guard is not None:
-        found += [GUARD_SOCKET, GUARD_UNIT]
-    return tuple(found)
+    return (*found, *_asked_for(options))
+
+
+def _asked_for(options: Options) -> tuple[str, ...]:
+    """Return which of our units somebody has enabled whatever the order of the boot is."""
+    guard = (GUARD_SOCKET, GUARD_UNIT) if options.guard is not None else ()
+    return (*guard, *((DEVICES_UNIT,) if options.devices else ()))
 
 
 def _missing(host: HostView, index: Index, needed: Iterable[str]) -> tuple[Trouble, ...]:

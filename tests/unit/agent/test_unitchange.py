@@ -80,6 +80,28 @@ async def test_drop_ins_of_tuning_come_and_go_beside_the_guard(root: Path) -> No
     assert state(root) == before
 
 
+async def test_devices_first_is_enabled_beside_all_else_and_taken_back(root: Path) -> None:
+    await order(root, Options(timeout=120.0))
+    before = state(root)
+    wants = "etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service"
+    assert (await unitchange.set_devices(root, Config(), enabled=True)).changed
+    assert (root / wants).is_symlink()
+    assert (root / GATE).exists()
+    assert not (await unitchange.set_devices(root, Config(), enabled=True)).changed
+    assert (await unitchange.set_devices(root, Config(), enabled=False)).changed
+    assert state(root) == before
+
+
+async def test_devices_first_alone(root: Path) -> None:
+    before = state(root)
+    done = await unitchange.set_devices(root, Config(), enabled=True)
+    assert done.paths == (
+        "/etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service",
+    )
+    await unitchange.set_devices(root, Config(), enabled=False)
+    assert state(root) == before
+
+
 async def test_a_later_order_of_the_boot_keeps_them(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
