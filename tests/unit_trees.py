@@ -1,5 +1,6 @@
 """Trees of unit files for tests: the packagings of ``tests/data/units``, with changes."""
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,15 @@ def host_tree(packaging: str, files: dict[str, str] | None = None) -> Tree:
         for path, text in (files or {}).items()
     }
     return Tree(entries={**base.entries, **own.entries, **added})
+
+
+def written(packaging: str, root: Path) -> Path:
+    """The same on disk below ``root``, with Tidegate's units; returns ``root``."""
+    for part in ("base", packaging):
+        shutil.copytree(DATA / part, root, symlinks=True, dirs_exist_ok=True)
+    for name, text in own_units().items():
+        (root / "usr/lib/systemd/system" / name).write_text(text)
+    return root
 
 
 def graph_of(units: dict[str, str], *roots: str) -> Graph:

@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/configuration.md from the configuration model: keys, defaults, allowed values and what each is for."""
+"""Write the pages that are made from code.
+
+docs/configuration.md from the configuration model: keys, defaults, allowed values and what each is for. docs/findings.md from the
+catalogues of finding codes: those of health, then those of the units of a boot.
+"""
 
 import ast
 import sys
 from pathlib import Path
 
 from tidegate.config import environment, model, policy, values
+from tidegate.health import catalogue
+from tidegate.health.code import Code
+from tidegate.units import codes
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "docs" / "configuration.md"
+_OF_UNITS = """
+## units
+
+What `tidegate units plan` and `tidegate units check` find: made from `tidegate.units.codes`. Braces stand for what a finding names.
+"""
 _HEAD = """\
 # Configuration
 
@@ -25,12 +36,29 @@ Durations are seconds. This page is made from `src/tidegate/config` by `tools/ma
 
 
 def main(argv: list[str]) -> int:
-    """Write the page, or with ``--check`` say whether it is current."""
-    text = page()
+    """Write the pages, or with ``--check`` say whether they are current."""
+    pages = {"configuration.md": page(), "findings.md": findings()}
     if argv == ["--check"]:
-        return 0 if TARGET.read_text(encoding="utf-8") == text else 1
-    TARGET.write_text(text, encoding="utf-8")
+        current = (
+            (ROOT / "docs" / name).read_text(encoding="utf-8") == text
+            for name, text in pages.items()
+        )
+        return 0 if all(current) else 1
+    for name, text in pages.items():
+        (ROOT / "docs" / name).write_text(text, encoding="utf-8")
     return 0
+
+
+def findings() -> str:
+    """Return the whole page on findings."""
+    return catalogue.document() + _OF_UNITS + "".join(map(_entry, codes.CODES.values()))
+
+
+def _entry(code: Code) -> str:
+    """Return one entry, as the catalogue of health writes its own."""
+    who = ", person" if code.needs_person else ""
+    head = f"\n### `{code.code}` ({code.grade}{who})\n\n{code.means}\n"
+    return f"{head}\n- Expected: {code.expected}\n- What to do: {code.remedy}\n"
 
 
 def page() -> str:

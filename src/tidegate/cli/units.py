@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tidegate units plan|apply|verify|remove``: what systemd is told, so that what needs the storage starts after it."""
+"""``tidegate units plan|apply|verify|check|remove``: what systemd is told, so that what needs the storage starts after it."""
 
 import argparse
 import os
@@ -23,10 +23,13 @@ _EXAMPLES = """\
   tidegate units apply --timeout 10min             hold Incus for ten minutes at most
   tidegate units plan --root /mnt/image            for a host that is not running
   tidegate units verify                            is it all there still, and has systemd loaded it
+  tidegate units check                             did the last boot keep the order, and if not, why
+  tidegate units check --boot -1                   the boot before it, from the journal
   tidegate units remove                            take every byte of it back
 
 exit codes of plan and apply --dry-run: 0 nothing to do, 1 refused or failed, 2 usage or configuration, 4 changes are pending
 exit codes of verify: 0 as applied and as planned, 1 not so, 2 usage or configuration
+exit codes of check: 0 every order was kept, 1 one that instances need was not, 2 usage or configuration, 4 another one was not, 5 unknown
 exit codes of apply and remove: 0 done or nothing to do, 1 refused or failed, 2 usage or configuration
 """
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_PENDING = 0, 1, 2, 4
@@ -43,9 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = options.parser("units", description, _EXAMPLES)
     parser.add_argument(
         "verb",
-        choices=("plan", "apply", "verify", "remove"),
-        metavar="plan|apply|verify|remove",
-        help="show it, do it, look whether it still holds, or undo it",
+        choices=("plan", "apply", "verify", "check", "remove"),
+        metavar="plan|apply|verify|check|remove",
+        help="show it, do it, look whether it still holds, or was kept at a boot, or undo it",
     )
     parser.add_argument(
         "--strategy",
@@ -71,8 +74,30 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WHERE",
         help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}",
     )
+    parser.add_argument(
+        *("--boot", "-b"),
+        type=_boot,
+        metavar="N",
+        help="with check: the boot, 0 the last one (default), -1 the one before",
+    )
+    parser.add_argument(
+        "--journal",
+        metavar="FILE",
+        help="with check: a recorded journal of one boot, `journalctl -b -o json`",
+    )
     _add_shell_options(parser)
     return parser
+
+
+def _boot(text: str) -> int:
+    """Read the number of a boot. For argparse: raises ArgumentTypeError."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 1
+    if number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no boot: write 0, -1, -2, ...")
+    return number
 
 
 def _add_shell_options(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +115,10 @@ def _add_shell_options(parser: argparse.ArgumentParser) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    chosen = build_parser().parse_args(argv)
+    parser = build_parser()
+    chosen = parser.parse_args(argv)
+    if chosen.verb != "check" and (chosen.boot is not None or chosen.journal):
+        parser.error("--boot and --journal belong to check")
     from pathlib import Path
 
     from tidegate.clients import errors
@@ -102,7 +130,7 @@ def run(argv: Sequence[str]) -> int:
         )
         return EXIT_USAGE
     try:
-        act = {"remove": _remove, "verify": _verify}.get(chosen.verb, _plan)
+        act = {"remove": _remove, "verify": _verify, "check": _check}.get(chosen.verb, _plan)
         return act(chosen, root)
     except errors.ClientError as error:
         sys.stderr.write(f"tidegate: {error.trouble}\n")
@@ -166,6 +194,7 @@ def _asked(chosen: argparse.Namespace, root: "Path") -> "host.Options":
         policy=FailPolicy(chosen.policy),
         timeout=host.DEFAULT_LIMIT if chosen.timeout is None else chosen.timeout,
         guard=record.options.guard if record is not None else None,
+        devices=record.options.devices if record is not None else False,
         additions=record.options.additions if record is not None else (),
     )
 
@@ -243,6 +272,18 @@ def _verify(chosen: argparse.Namespace, root: "Path") -> int:
         where = ", and systemd has loaded it" if found.asked_systemd else "; systemd was not asked"
         sys.stdout.write(f"all is as it was applied and as it would be planned today{where}\n")
     return EXIT_REFUSED if found.troubles else EXIT_OK
+
+
+def _check(chosen: argparse.Namespace, root: "Path") -> int:
+    """Compare the order in which units started at a boot with the one they should have."""
+    from tidegate.cli import unitscheck
+    from tidegate.config.model import Config
+
+    config = _config(chosen, root)
+    if not isinstance(config, Config):
+        sys.stderr.write(config)
+        return EXIT_USAGE
+    return unitscheck.run(chosen, root, config, _place(chosen))
 
 
 def _reload(root: "Path", touched: Sequence[str], *, changed: bool) -> bool:

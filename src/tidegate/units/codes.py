@@ -142,6 +142,64 @@ CODES: Final[Mapping[str, Code]] = {
             "make that path a link to {path}",
             person=True,
         ),
+        failing(
+            "units.started-unordered",
+            "In that boot a unit began before what it needs, and nothing in the unit files orders the two.",
+            "{then} after {first}",
+            "`tidegate units apply` orders what Incus needs; `tidegate units plan` shows how",
+        ),
+        failing(
+            "units.started-at-fork",
+            "The order was kept, and it was worth nothing: systemd counts a service of this type as started the moment it is forked.",
+            "{then} after {first} is ready",
+            "`tidegate units apply`: the gate waits until the storage itself is proven ready",
+        ),
+        failing(
+            "units.started-by-socket",
+            "The order is on another unit than the one that has to wait; a client in its socket started that one at once.",
+            "the order between {first} and {then} itself",
+            "`tidegate units apply` puts the order on incus.service",
+        ),
+        failing(
+            "units.started-without",
+            "A unit began without what it needs: nothing starts that at boot.",
+            "{first} among the jobs of a boot",
+            "`systemctl enable {first}`",
+            person=True,
+        ),
+        failing(
+            "units.started-alone",
+            "A unit began without what it needs: that should have been started, and no start of it is known of that boot.",
+            "{first} started",
+            "`systemctl status {first}` and `journalctl -b -u {first}`",
+            person=True,
+        ),
+        failing(
+            "units.started-after-cycle",
+            "A unit began without what it needs: systemd deleted that one's job, because the units of the boot wait for each other in a circle.",
+            "an order without circles",
+            "`tidegate units plan` shows the circle, each order with the file and line it stands in",
+            person=True,
+        ),
+        failing(
+            "units.started-after-failure",
+            "The order was kept, but what was waited for had failed: an order alone lets the rest go on then.",
+            "{first} up before {then} begins",
+            "`systemctl status {first}`; a satellite that was killed while it waited for a controller: `tidegate units plan` names the time-out",
+            person=True,
+        ),
+        failing(
+            "units.started-before-order",
+            "A unit began before what it is ordered after: the order was written after that boot, or systemd had not read it.",
+            "the order in force since the boot began",
+            "it shows at the next boot; `tidegate units verify` says whether systemd has read it",
+        ),
+        unknown(
+            "units.started-unproven",
+            "The order was kept, but what is waited for counts as started at its fork, and when it was ready is written nowhere.",
+            "{then} after {first} is ready",
+            "`tidegate units apply`: the gate waits until the storage itself is proven ready, and writes down when",
+        ),
     )
 }
 

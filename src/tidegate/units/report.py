@@ -45,9 +45,9 @@ def clean(lines: str) -> str:
 
 def trouble(found: Trouble) -> Iterator[str]:
     """Yield the lines that tell of ``found``."""
-    yield from _wrapped(f"{found.text} ({found.code})", "  ")
+    yield from wrapped(f"{found.text} ({found.code})", "  ")
     if found.hint:
-        yield from _wrapped(f"→ {found.hint}", "    ")
+        yield from wrapped(f"→ {found.hint}", "    ")
 
 
 def _lines(plan: Plan) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.strategy is not None:
         yield f"strategy: {plan.strategy}"
         for reason in plan.reasons:
-            yield from _wrapped(f"- {reason}", "  ")
+            yield from wrapped(f"- {reason}", "  ")
     left = {(found.code, found.subject) for found in plan.left}
     cured = [found for found in plan.today if (found.code, found.subject) not in left]
     if plan.strategy is None:
@@ -93,13 +93,14 @@ def _findings(title: str, findings: Iterable[Finding]) -> Iterator[str]:
     if told:
         yield from ("", title)
     for found in told:
-        yield from _wrapped(
+        yield from wrapped(
             f"{found.grade} {found.subject}: {found.observed} ({found.code})", "  ", hang="    "
         )
-        yield from _wrapped(f"→ {found.remedy}", "    ")
+        yield from wrapped(f"→ {found.remedy}", "    ")
 
 
-def _wrapped(line: str, margin: str, *, hang: str | None = None) -> Iterator[str]:
+def wrapped(line: str, margin: str, *, hang: str | None = None) -> Iterator[str]:
+    """Yield ``line`` broken to the width of a screen; ``hang`` stands before all but the first."""
     for part in line.splitlines() or [""]:
         yield from textwrap.wrap(
             part,

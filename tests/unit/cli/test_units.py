@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tidegate units`` on roots of hosts, as a person or a program without root sees it."""
 
+import gzip
 import json
 import os
 import shutil
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests import unit_trees
+from tests.recordings import DATA
 
 from tidegate.cli import main
 
-OK, REFUSED, USAGE, PENDING = 0, 1, 2, 4
+OK, REFUSED, USAGE, PENDING, UNKNOWN = 0, 1, 2, 4, 5
 GATE = "etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
 
 
@@ -202,6 +204,46 @@ def test_without_root_a_tree_of_root_is_refused_in_one_line(
     assert units(root, "apply") == REFUSED
     assert "run as root" in capsys.readouterr().err
     root.chmod(0o755)
+
+
+def test_check_tells_the_order_that_was_not_kept_and_exits_by_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = root / "boot.json"
+    packed = DATA / "real-boots/r-crash.boot.json.gz"
+    journal.write_bytes(gzip.decompress(packed.read_bytes()))
+    words = ("check", "--journal", str(journal))
+    assert units(root, *words) == REFUSED
+    shown = capsys.readouterr().out
+    assert "39.312 s" in shown
+    assert "(units.started-unordered)" in shown
+    assert units(root, *words, "--format", "json") == REFUSED
+    told = json.loads(capsys.readouterr().out)
+    (inversion,) = told["inversions"]
+    assert (inversion["began"], inversion["over"]) == (3.638601, 39.312349)
+    assert (inversion["cause"], told["grade"]) == ("no-order", "failing")
+    assert told["starts"][0]["begun"] < told["starts"][-1]["begun"]
+
+    folder = root / "etc/systemd/system/linstor-satellite.service.d"
+    folder.mkdir()
+    (folder / "o.conf").write_text("[Unit]\nBefore=incus.service\n[Service]\nType=notify\n")
+    packed = DATA / "real-boots/r-notify-order.boot.json.gz"
+    journal.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert units(root, *words) == OK
+    assert "every order was kept" in capsys.readouterr().out
+    journal.write_text("")
+    assert units(root, *words) == UNKNOWN
+    assert units(root, "check", "--journal", str(root / "none")) == REFUSED
+    assert "none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("check", "--boot", "1"), ("check", "-b", "x"), ("plan", "--boot", "0")]
+)
+def test_a_boot_that_is_none_is_a_mistake_of_use(root: Path, words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        units(root, *words)
+    assert ended.value.code == USAGE
 
 
 def test_help_says_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,13 +14,13 @@ from tidegate.health import catalogue, codes_ground, codes_host, codes_incus, co
 from tidegate.health.code import Code
 
 HEALTH = ROOT / "src" / "tidegate" / "health"
-MAKE = "python -c \"from tidegate.health import catalogue; print(catalogue.document(), end='')\" > docs/findings.md"
+MAKE = ".venv/bin/python tools/make_docs.py"
 
 
 def test_the_document_is_current() -> None:
-    """docs/findings.md is made from the catalogue."""
+    """docs/findings.md is made from the catalogue; what other rooms find stands behind it."""
     written = (ROOT / "docs" / "findings.md").read_text()
-    assert written == catalogue.document(), f"make it anew: {MAKE}"
+    assert written.startswith(catalogue.document()), f"make it anew: {MAKE}"
 
 
 def test_no_code_is_there_twice() -> None:
