@@ -8,6 +8,7 @@ A connection of its own, because incusd closes idle ones after 30 s and all of t
 import enum
 import math
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote, unquote, urlencode
@@ -161,6 +162,18 @@ class IncusClient:
         return await self._get(
             f"/1.0/cluster/members/{quote(name, safe='')}", wire.Member, deadline
         )
+
+    async def members(self, *, deadline: float | None = None) -> tuple[wire.Member, ...]:
+        """All members of the cluster with their states (R80); ``incus.error`` on a standalone server."""
+        return await self._list("/1.0/cluster/members?recursion=1", wire.Member, deadline)
+
+    async def set_server(self, config: Mapping[str, str], *, deadline: float) -> None:
+        """Set server keys, the others stay. Waits for Incus's own first pass (R6).
+
+        A LINSTOR controller that this or another online member cannot reach is refused, and nothing is changed (D67, L5).
+        After ``incus.timeout`` or ``incus.disconnected`` nobody knows: read the server again.
+        """
+        await self._call("PATCH", "/1.0", json={"config": dict(config)}, deadline=deadline)
 
     async def acknowledge_warning(self, uuid: str, *, deadline: float | None = None) -> None:
         """Mark a warning as seen; it stays in the list (R64)."""
