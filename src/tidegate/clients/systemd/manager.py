@@ -170,6 +170,11 @@ class Manager:
         (job,) = await self._call(PATH, _MANAGER, "TryRestartUnit", "ss", (name, "replace"))
         return str(job)
 
+    async def stop_unit(self, name: str) -> str:
+        """Queue a stop of ``name`` (mode replace) and return the job's path; does not wait for it."""
+        (job,) = await self._call(PATH, _MANAGER, "StopUnit", "ss", (name, "replace"))
+        return str(job)
+
     async def reload(self, *, deadline: float = 60.0) -> None:
         """Have systemd read its unit files anew (``systemctl daemon-reload``); returns when it has, within ``deadline`` seconds."""
         connection = await self._connected()
