@@ -79,6 +79,8 @@ class Controller(msgspec.Struct, frozen=True, kw_only=True):
     database_on_drbd: bool = False
     """Its database lies on a DRBD device of this host."""
     brought_up_by: BroughtUpBy = BroughtUpBy.UNKNOWN
+    because: str = ""
+    """Why the place is UNKNOWN."""
 
 
 class Hold(enum.StrEnum):

@@ -260,7 +260,7 @@ def _mounts(scene: Scene) -> Iterator[Finding]:
 def _needs(scene: Scene) -> Iterator[Finding]:
     controller = scene.host.controller
     if controller.place is deadlock.Place.UNKNOWN:
-        text = "nobody said where the LINSTOR controller runs"
+        text = controller.because or "nobody said where the LINSTOR controller runs"
         yield codes.finding("units.controller-unknown", ids.CONTROLLER, text)
     hold, limit = Hold.NOTHING, math.inf
     if READY_UNIT in scene.waits:
