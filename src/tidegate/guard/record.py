@@ -58,6 +58,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The key's value as it was set; "" while it was not."""
     drop_in: bool = False
     """We wrote the controllers into Tidegate's own configuration."""
+    made: tuple[str, ...] = ()
+    """Directories that were not there before us, those above first."""
     enabled_at: float = 0.0
     """Seconds since the epoch."""
 
