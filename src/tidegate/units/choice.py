@@ -2,6 +2,7 @@
 """Which strategy fits a host, with the reasons; or why the one that was asked for cannot be had."""
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy | None
     reasons: tuple[str, ...] = ()
     refusals: tuple[Trouble, ...] = ()
+    offers: tuple[str, ...] = ()
+    """What works here instead: strategies that stand every proof of this room, then changes to the host."""
 
 
 _GATE: Final = (
@@ -34,6 +37,13 @@ def choose(host: HostView, options: Options) -> Choice:
         return _refused(
             "bad-timeout", f"a limit of {options.timeout:g} s", f"give 1 to {LONGEST:g} s"
         )
+    chosen = _asked(host, options)
+    if chosen.strategy is not None:
+        return chosen
+    return msgspec.structs.replace(chosen, offers=tuple(_offers(host, options)))
+
+
+def _asked(host: HostView, options: Options) -> Choice:
     match options.strategy:
         case None:
             return _by_itself(host, options)
@@ -43,6 +53,46 @@ def choose(host: HostView, options: Options) -> Choice:
             return _guard(host)
         case Strategy.ORDER:
             return _order(host, options)
+
+
+def _offers(host: HostView, options: Options) -> Iterator[str]:
+    """Yield what works on this host, the least change first."""
+    anyhow = deadlock.loops(host.controller, Hold.NOTHING)
+    for loop in anyhow:  # nothing that holds or lets go helps against these
+        yield deadlock.way_out(host.controller, loop)
+    if not anyhow:
+        yield from _other_options(host, options)
+    if host.controller.place is Place.INSTANCE_HERE:
+        name = host.controller.instance or "this instance"
+        yield (
+            f"a second LINSTOR controller outside of {name}, on another host, that takes over while this one boots (drbd-reactor); "
+            "then `--controller other-host`"
+        )
+    keys = host.incus.volumes_on_linstor
+    if keys:
+        yield f"the volumes of {', '.join(keys)} on a local pool: Incus then starts without LINSTOR"
+    if host.controller.place is Place.UNKNOWN:
+        yield "say where the controller runs with `--controller`, should that be known"
+
+
+def _other_options(host: HostView, options: Options) -> Iterator[str]:
+    if options.policy is FailPolicy.CLOSED:
+        opened = msgspec.structs.replace(options, policy=FailPolicy.OPEN)
+        if _asked(host, opened).strategy is not None:
+            yield "`--policy fail-open`: the same, and Incus goes when the limit is over"
+    for strategy, what in _WORKS.items():
+        if strategy is options.strategy:
+            continue
+        other = msgspec.structs.replace(options, strategy=strategy, policy=FailPolicy.OPEN)
+        if _asked(host, other).strategy is not None:
+            yield f"`--strategy {strategy}`: {what}"
+
+
+_WORKS: Final = {
+    Strategy.GUARD: "Incus, its API and all that is not on LINSTOR start at once, the instance with the controller among them",
+    Strategy.GATE: "Incus waits for a limited time until the storage is proven ready; the satellite stays as it is shipped",
+}
+"""Strategies that may be offered: order is only ever asked for."""
 
 
 def _by_itself(host: HostView, options: Options) -> Choice:

@@ -69,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[Finding, ...] = ()
     """What the plan does not cure."""
     refusals: tuple[Trouble, ...] = ()
+    offers: tuple[str, ...] = ()
+    """With refusals: what works here instead."""
 
     @property
     def cured(self) -> tuple[Finding, ...]:
@@ -92,7 +94,7 @@ def make(host: HostView, options: Options) -> Plan:
     today = traps.find(host, index)
     chosen = choice.choose(host, options)
     if chosen.strategy is None:
-        return Plan(packaging=found, today=today, refusals=chosen.refusals)
+        return Plan(packaging=found, today=today, refusals=chosen.refusals, offers=chosen.offers)
     own = _own_names(chosen.strategy, options)
     missing = _missing(host, index, own)
     if missing:

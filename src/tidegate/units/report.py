@@ -69,6 +69,10 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from ("", "refused; nothing is written:")
         for found in plan.refusals:
             yield from trouble(found)
+        if plan.offers:
+            yield from ("", "what works here:")
+        for offer in plan.offers:
+            yield from wrapped(f"- {offer}", "  ")
         return
     yield from _changes(plan)
 

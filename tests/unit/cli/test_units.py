@@ -87,7 +87,7 @@ def test_a_controller_in_an_instance_refuses_the_gate_and_offers_the_guard(
     assert units(root, "apply", "--strategy", "gate", *where) == REFUSED
     shown = capsys.readouterr().out
     assert "units.deadlock" in shown
-    assert "--strategy guard" in shown
+    assert "what works here:\n  - `--strategy guard`" in shown
     assert not (root / GATE).exists()
     assert units(root, "plan", *where) == PENDING
     assert "strategy: guard\n" in capsys.readouterr().out

@@ -328,3 +328,39 @@ def test_nothing_is_smuggled_into_a_unit_file(asked: dict[str, object]) -> None:
     found = plan.make(unit_trees.host(), Options(**asked))  # type: ignore[arg-type]
     assert codes(found) == ["units.unwritable"]
     assert found.drop_ins == {}
+
+
+def test_a_refusal_offers_what_works_and_that_is_a_plan() -> None:
+    found = made(unit_trees.host(controller=IN_CTL), strategy="order")
+    assert found.offers[0].startswith("`--strategy guard`")
+    assert not any("--strategy gate" in offer for offer in found.offers)
+    assert any("second LINSTOR controller outside of default/ctl" in one for one in found.offers)
+    assert made(unit_trees.host(controller=IN_CTL), strategy="guard").strategy is Strategy.GUARD
+    second = msgspec.structs.replace(IN_CTL, others=True)
+    # With one that takes over the gate has no loop; an order still cannot be proven.
+    again = made(unit_trees.host(controller=second), strategy="order")
+    assert [offer.split("`")[1] for offer in again.offers[:2]] == [
+        "--strategy guard",
+        "--strategy gate",
+    ]
+
+
+def test_where_no_strategy_works_only_changes_to_the_host_are_offered() -> None:
+    incus = IncusView(volumes_on_linstor=("storage.images_volume",))
+    found = made(unit_trees.host(incus=incus, controller=IN_CTL))
+    assert not any("--strategy" in offer for offer in found.offers)
+    assert any("storage.images_volume" in offer for offer in found.offers)
+
+
+def test_fail_closed_that_never_ends_is_offered_open() -> None:
+    unknown = unit_trees.host(controller=Controller())
+    found = made(unknown, policy=FailPolicy.CLOSED, strategy="gate")
+    assert found.offers[0].startswith("`--policy fail-open`")
+    assert any("--controller" in offer for offer in found.offers)
+
+
+def test_a_controller_on_the_storage_that_it_controls_has_to_move() -> None:
+    on_linstor = msgspec.structs.replace(IN_CTL, instance_on_linstor=True)
+    found = made(unit_trees.host(controller=on_linstor), strategy="order")
+    assert found.offers[0].startswith("move default/ctl to a pool that is not LINSTOR's")
+    assert not any("--strategy" in offer for offer in found.offers)
