@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.actuators import dropins
 from tidegate.actuators.dropins import Record
-from tidegate.agent import unitview
+from tidegate.agent import unitproof, unitview
 from tidegate.clients import unitfiles
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
@@ -94,7 +94,7 @@ async def _change(root: Path, config: Config, record: Record | None, options: Op
             changed=bool(gone.removed), reloaded=reloaded, paths=gone.removed, refusals=gone.left
         )
     place = record.controller if record is not None else None
-    wanted = plan.make(await unitview.look(root, config, place), options)
+    wanted = await unitproof.planned(await unitview.look(root, config, place), options)
     if wanted.refusals:
         return Changed(refusals=wanted.refusals)
     changed = dropins.apply(root, wanted, options, place)

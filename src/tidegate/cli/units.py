@@ -169,11 +169,13 @@ def _config(chosen: argparse.Namespace, root: "Path") -> "Config | str":
 def _made(chosen: argparse.Namespace, root: "Path", config: "Config") -> "Plan":
     import asyncio
 
-    from tidegate.agent import unitview
-    from tidegate.units import plan
+    from tidegate.agent import unitproof, unitview
 
-    view = asyncio.run(unitview.look(root, config, _place(chosen)))
-    return plan.make(view, _asked(chosen, root))
+    async def make() -> "Plan":
+        view = await unitview.look(root, config, _place(chosen))
+        return await unitproof.planned(view, _asked(chosen, root))
+
+    return asyncio.run(make())
 
 
 def _place(chosen: argparse.Namespace) -> "Place | None":

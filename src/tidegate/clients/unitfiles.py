@@ -39,6 +39,25 @@ def read(root: Path = Path("/"), search: tuple[str, ...] = tree.SEARCH) -> Tree:
     return Tree(entries=entries, search=search)
 
 
+def copy(units: Tree, folder: Path) -> None:
+    """Write ``units`` below ``folder``, a root of its own that nobody uses but whoever checks it. Raises ClientError ``file.*``."""
+    try:
+        (folder / "usr/lib").mkdir(parents=True)
+        # As on every system of today; systemd of 257 looks nowhere else.
+        (folder / "lib").symlink_to("usr/lib")
+        for path, entry in sorted(units.entries.items()):
+            place = inside(folder, posixpath.dirname(path)) / posixpath.basename(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_symlink() or place.exists():
+                continue
+            if isinstance(entry, Link):
+                place.symlink_to(entry.target)
+            else:
+                place.write_text(entry.text, encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
 def _walk(root: Path, folder: str, real: Path) -> Iterator[tuple[str, Path]]:
     """Yield (path in the root, place on this machine) of what lies in ``folder`` and its drop-in directories."""
     for place in _listing(real):

@@ -141,6 +141,21 @@ def without_ours(tree: Tree) -> Tree:
     return msgspec.structs.replace(tree, entries=kept)
 
 
+def trees(host: HostView, plan: Plan) -> tuple[Tree, Tree]:
+    """Return the host's units without any drop-in of ours, and with all that ``plan`` wants; our own units are in both."""
+    bare = without_ours(host.tree)
+    before = bare.with_files(_own_units(host, Index(bare)))
+    entries = {path: one for path, one in before.entries.items() if path not in host.own_links}
+    entries.update({path: Link(to) for path, to in plan.links.items()})
+    entries.update({path: File(text) for path, text in plan.drop_ins.items()})
+    return before, msgspec.structs.replace(before, entries=entries)
+
+
+def refused(plan: Plan, refusals: tuple[Trouble, ...]) -> Plan:
+    """Return what is left of ``plan`` when it is refused: what was found, and nothing to do."""
+    return Plan(packaging=plan.packaging, today=plan.today, left=plan.left, refusals=refusals)
+
+
 def removal(tree: Tree) -> tuple[Change, ...]:
     """Return what takes every drop-in of ours away."""
     return tuple(
@@ -254,7 +269,7 @@ def _proven(host: HostView, bare: Tree, plan: Plan, wanted: Iterable[str]) -> Pl
     refusals = tuple(_objections(before, after, plan))
     left = traps.find(host, after.index)
     if refusals:
-        return Plan(packaging=plan.packaging, today=plan.today, left=left, refusals=refusals)
+        return refused(msgspec.structs.replace(plan, left=left), refusals)
     return msgspec.structs.replace(
         plan,
         left=left,
