@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick lint lab lab-quick bench venv clean
+.PHONY: help demo test quick lint lab lab-quick lab-full bench venv clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,8 +27,12 @@ lint: .venv/.develop ## ruff, mypy, import-linter, codespell
 lab: .venv/.develop ## root: real systemd, real Incus, scenarios without and with Tidegate
 	$(BIN)/python -m tests.lab run --check
 
-lab-quick: .venv/.develop ## root: the part of the lab that CI runs, 15 minutes at most
+lab-quick: .venv/.develop ## root: the part of the lab that CI runs, 10 minutes at most
 	$(BIN)/python -m tests.lab quick --check
+
+lab-full: .venv/.develop ## root: every strategy, with and without the agent, under every fault; and what is special
+	$(BIN)/python -m tests.lab full --check
+	$(BIN)/python -m tests.lab special --check
 
 bench: .venv/.develop ## figures: start of the command, status, decode and judge
 	$(BIN)/python -m benchmarks

@@ -168,6 +168,7 @@ class Controller:
     """One controller for one machine. Use as a context manager; ``state`` keeps its database and disks."""
 
     def __init__(self, bench: rig.Rig, *, state: Path, drbd: Path) -> None:
+        self._bench = bench
         state.mkdir(parents=True, exist_ok=True)
         drbd.mkdir(parents=True, exist_ok=True)
         self._control = bench.directory / "control"
@@ -216,6 +217,20 @@ class Controller:
         self._hand.files = volumes.DeviceFiles(booted.inside("/dev"))
         self._hand.mounts = Path(f"/proc/{booted.pid}/mounts")
         self._line.ask({"op": "boot", "faults": msgspec.to_builtins(list(faults))})
+
+    def fault(self, kind: sim_faults.FaultKind, subject: str) -> None:
+        """From now on ``kind`` is wrong with ``subject``, until :meth:`clear`."""
+        self._line.ask({"op": "fault", "kind": kind.value, "subject": subject})
+
+    def clear(self, kind: sim_faults.FaultKind, subject: str) -> None:
+        """End every fault of ``kind`` of ``subject``."""
+        self._line.ask({"op": "clear", "kind": kind.value, "subject": subject})
+
+    def delete(self, path: str) -> None:
+        """``DELETE`` something over REST, as a person at another node would, for example ``/v1/resource-definitions/NAME``."""
+        asks = f"import urllib.request as r; r.urlopen(r.Request({URL + path!r}, method='DELETE'), timeout=20).read()"
+        words = self._bench.in_network([sys.executable, "-c", asks])
+        host.run(words, timeout=30, fds=[self._bench.network])
 
     def down(self) -> None:
         """Say that the machine is down."""

@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 SUITE = "trixie"
 PYTHON = "3.13"  # of that suite; the wheels below are for it
 IMAGE = "/root/tiny.tar.gz"
+IMAGE_ALIAS = "tiny"
 DEPS = "/usr/lib/tidegate/deps"
 SOURCE = "/usr/lib/tidegate/src"
 _KEPT = 5  # of each kind of layer; a run in another session may still stand on an older one

@@ -65,6 +65,7 @@ class Machine:
         self._stage: subprocess.Popen[str] | None = None
         self._pid: int | None = None
         self.zero = 0.0
+        self.controller_names: tuple[str, ...] = ("linstor-controller",)
         layout.home.mkdir(parents=True, exist_ok=True)
         for part in ("upper", "work", "root", "journal"):
             (layout.home / part).mkdir(exist_ok=True)
@@ -104,13 +105,17 @@ class Machine:
 
     def write(self, path: str, text: str) -> None:
         """Put a file into the machine's root before it starts."""
-        target = self._layout.home / "upper" / path.lstrip("/")
+        target = self.written(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
+    def written(self, path: str) -> Path:
+        """Where on the host lies what was written to ``path`` of the machine's root, besides its layers."""
+        return self._layout.home / "upper" / path.lstrip("/")
+
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link into the machine's root before it starts (how units are enabled and masked)."""
-        where = self._layout.home / "upper" / path.lstrip("/")
+        where = self.written(path)
         where.parent.mkdir(parents=True, exist_ok=True)
         where.unlink(missing_ok=True)
         where.symlink_to(target)
@@ -121,6 +126,7 @@ class Machine:
         """Boot, with ``eth0`` on the bridge of the network namespace that descriptor ``network`` holds."""
         if self.running:
             raise host.LabError(f"machine {self.name} is already up")
+        self._clear_cgroup()
         spec = self._write_identity()
         with (self._layout.home / "console.log").open("ab") as console:
             self._stage = subprocess.Popen(
@@ -141,13 +147,19 @@ class Machine:
         # Only the machine's own processes may stay in its cgroup, or its systemd could not enable controllers there.
         (self._layout.beside / "cgroup.procs").write_text(str(self._stage.pid))
 
+    def _clear_cgroup(self) -> None:
+        """Remove what a machine that was killed has left in its cgroup: no real one would find it after a power loss."""
+        for path in sorted(self.cgroup.rglob("cgroup.procs"), reverse=True):
+            if path.parent != self.cgroup:
+                path.parent.rmdir()
+
     def _write_identity(self) -> Path:
         home = self._layout.home
         self.write("/etc/hostname", self.name + "\n")
         self.write("/etc/machine-id", self._machine_id + "\n")
         self.write(
             "/etc/hosts",
-            f"127.0.0.1 localhost {self.name}\n::1 localhost\n{CONTROLLER_ADDRESS} linstor-controller\n",
+            f"127.0.0.1 localhost {self.name}\n::1 localhost\n{CONTROLLER_ADDRESS} {' '.join(self.controller_names)}\n",
         )
         self.write("/etc/systemd/network/10-eth0.network", _NETWORK.format(address=self.address))
         (home / "boot_id").write_text(f"{uuid.uuid4()}\n")

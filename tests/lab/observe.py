@@ -37,6 +37,7 @@ class Watch:
         self._now: dict[str, int | None] = dict.fromkeys(names)
         self.starts: dict[str, list[float]] = {name: [] for name in names}
         self.first_pass: float | None = None
+        self.api: float | None = None
 
     def look(self) -> None:
         """Look once; as exact as the caller is often."""
@@ -56,15 +57,27 @@ class Watch:
         return self._now[name] is not None
 
     def ask_first_pass(self) -> float | None:
-        """When ``incus.service`` first turned active (seconds), or None; remembers the first answer."""
+        """When ``incus.service`` first turned active (seconds), or None; remembers the first answer, and with it when Incus's API answered.
+
+        That is when ``incus-startup.service`` was done: its program asks Incus for ``/1.0`` (facts/incus.md U3).
+        """
         if self.first_pass is None:
-            key = "ActiveEnterTimestampMonotonic"
-            words = ["systemctl", "show", "incus.service", f"--property={key}"]
-            answer = self._machine.exec(words, check=False)
-            found = re.search(rf"{key}=(\d+)", answer)
-            if found and int(found[1]):
-                self.first_pass = int(found[1]) / 1e6
+            self.first_pass = entered_active(self._machine, "incus.service")
+            self.api = entered_active(self._machine, "incus-startup.service")
         return self.first_pass
+
+
+def entered_active(booted: machine.Machine, unit: str) -> float | None:
+    """When ``unit`` last turned active (seconds), or None when it did not in this boot."""
+    key = "ActiveEnterTimestampMonotonic"
+    answer = booted.exec(["systemctl", "show", unit, f"--property={key}"], check=False)
+    found = re.search(rf"{key}=(\d+)", answer)
+    return int(found[1]) / 1e6 if found and int(found[1]) else None
+
+
+def attempts(text: str) -> int:
+    """How many of its attempts at instances Incus spent in vain, by its journal."""
+    return text.count("Failed auto start instance attempt")
 
 
 def journal(directory: Path, *units: str) -> str:

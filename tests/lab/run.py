@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import sys
 import threading
 from concurrent import futures
 from pathlib import Path
@@ -17,12 +18,16 @@ from tests.lab import (
     rig,
     scenarios,
     seed,
+    stage,
     turns,
     variants,
+    volumes,
 )
 
 from tidegate.sim.faults import FaultKind
 
+_OF_A_BOOT = (controller, machine, observe, rig, stage, volumes, sys.modules[__name__])
+"""What a boot without Tidegate depends on besides its seed: one that was kept counts only while these are as they were."""
 POLL = 0.05
 PATIENCE = 75.0  # beyond Incus's 60 s retry: what has not started by then never will
 SETTLE = 3.0  # goes on watching: nothing may be started twice or die
@@ -34,11 +39,13 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scenario: name in :data:`tests.lab.scenarios.SCENARIOS`.
-        variant: ``stock`` or ``agent``.
+        variant: what was on the machine.
         fault_end: when nothing was wrong any more.
+        api: when Incus's API answered; None: not before the end.
         first_pass: when Incus had done its own autostart; None: not before the end.
         starts: each container's starts.
         lost: containers that did not run at the end.
+        attempts: of Incus at instances, that failed.
         watched: how long it was watched.
     """
 
@@ -49,6 +56,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     starts: dict[str, list[float]]
     lost: tuple[str, ...]
     watched: float
+    api: float | None = None
+    attempts: int = 0
 
     @property
     def from_when(self) -> float:
@@ -97,7 +106,12 @@ class _Network:
             self._on = False
 
 
-def _over(watch: observe.Watch, now: float, fault_end: float, complete: float | None) -> bool:
+def _over(
+    watch: observe.Watch, now: float, what: scenarios.Scenario, complete: float | None
+) -> bool:
+    fault_end = what.fault_end
+    if what.cut is not None and now > what.cut:
+        return True
     if complete is not None:
         return now > max(complete, fault_end, watch.first_pass or now) + SETTLE
     if watch.first_pass is not None:
@@ -109,9 +123,10 @@ def _observe(
     each: machine.Machine,
     master: controller.Controller,
     net: _Network,
-    fault_end: float,
+    what: scenarios.Scenario,
     stop: threading.Event,
 ) -> observe.Watch:
+    fault_end = what.fault_end
     watch = observe.Watch(each, seed.INSTANCES)
     complete: float | None = None
     asked = 0.0
@@ -126,26 +141,32 @@ def _observe(
         if watch.first_pass is None and now > max(fault_end, asked + 1):
             watch.ask_first_pass()
             asked = now
-        if _over(watch, now, fault_end, complete):
+        if _over(watch, now, what, complete):
             return watch
         if stop.wait(POLL):
             raise host.LabError("stopped from outside")
 
 
-def _keep(bench: rig.Rig, each: machine.Machine, master: controller.Controller, job: Job) -> None:
-    """Leave what helps to understand a run: journal, what the controller held and was asked, our state. The last of each name."""
-    place = host.lab_dir() / "last" / job.name
+def keep(bench: rig.Rig, each: machine.Machine, master: controller.Controller, name: str) -> str:
+    """Leave what helps to understand a run: journal, what the controller held and was asked, our state. The last of each name.
+
+    Returns the journal.
+    """
+    place = host.lab_dir() / "last" / name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    (place / "journal.txt").write_text(observe.journal(each.journal))
-    if job.variant is variants.Variant.AGENT:
-        (place / "agent.txt").write_text(observe.journal(each.journal, variants.UNIT.name))
+    text = observe.journal(each.journal)
+    (place / "journal.txt").write_text(text)
+    ours = observe.journal(each.journal, "tidegate-*")
+    if "tidegate" in ours:
+        (place / "tidegate.txt").write_text(ours)
     shutil.copy(bench.directory / "controller.log", place)
     (place / "controller.json").write_text(json.dumps(master.dump(), indent=1))
     shutil.copytree(each.journal, place / "journal")
     state = bench.directory / "state" / "tidegate"
     if any(state.iterdir()):
         shutil.copytree(state, place / "tidegate")
+    return text
 
 
 def boot(job: Job, on: variants.Ground, stop: threading.Event) -> Boot:
@@ -159,16 +180,18 @@ def boot(job: Job, on: variants.Ground, stop: threading.Event) -> Boot:
             net = _Network(bench, what.until(FaultKind.CONTROLLER_BLACK_HOLE))
             each.start(bench.network)
             master.booting(each, what.faults)
-            watch = _observe(each, master, net, what.fault_end, stop)
+            watch = _observe(each, master, net, what, stop)
             watched = each.now()
             devices = master.devices_at - each.zero
             each.kill()
-            _keep(bench, each, master, job)
+            text = keep(bench, each, master, job.name)
     return Boot(
         scenario=job.scenario,
         variant=job.variant,
         fault_end=round(max(what.fault_end, devices), 3) if what.faults else 0.0,
+        api=watch.api,
         first_pass=watch.first_pass,
+        attempts=observe.attempts(text),
         starts=watch.starts,
         lost=tuple(name for name in seed.INSTANCES if not watch.running(name)),
         watched=round(watched, 1),
@@ -178,8 +201,8 @@ def boot(job: Job, on: variants.Ground, stop: threading.Event) -> Boot:
 def _cache(job: Job, on: variants.Ground) -> Path:
     """Where the boot of a stock machine is kept: it changes only with the seed, the scenario, the simulator and the lab."""
     what = msgspec.json.encode(scenarios.SCENARIOS[job.scenario]).decode()
-    here = Path(__file__).parent
-    key = golden.key_of(str(on.state), what, here, host.PROJECT / "src" / "tidegate" / "sim")
+    files = (Path(str(module.__file__)) for module in _OF_A_BOOT)
+    key = golden.key_of(str(on.state), what, *files, host.PROJECT / "src" / "tidegate" / "sim")
     return host.lab_dir() / "boots" / f"{job.name}-{key}.json"
 
 
@@ -207,9 +230,8 @@ class _Bench:
             print(f"lab: {job.name}: from an earlier run", flush=True)
             return msgspec.json.decode(kept.read_bytes(), type=Boot)
         fault_end = scenarios.SCENARIOS[job.scenario].fault_end
-        stock = job.variant is variants.Variant.STOCK
         try:
-            with self._turns.turn(fault_end, retries=stock, stop=self.stop):
+            with self._turns.turn(fault_end, retries=not job.variant.agent, stop=self.stop):
                 done = boot(job, on, self.stop)
         except host.LabError as error:
             print(f"lab: {job.name}: failed: {error}", flush=True)

@@ -17,11 +17,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         says: what is wrong, for the table.
         faults: the simulator's faults; none: a healthy boot.
         stock: what Incus alone was seen to do, for people (facts/observed.md).
+        cut: seconds after which it is not watched any longer; None: until nothing more can happen.
     """
 
     says: str
     faults: tuple[Fault, ...] = ()
     stock: str = ""
+    cut: float | None = None
 
     @property
     def fault_end(self) -> float:
@@ -87,7 +89,13 @@ SCENARIOS: dict[str, Scenario] = {
         faults=_one(FaultKind.DEVICE_PATH_MISSING, 20),
         stock="one of three never",
     ),
+    "s10": Scenario(
+        says="volumes answers [] until 20",
+        faults=_one(FaultKind.VOLUMES_EMPTY, 20),
+        stock="incusd panics; all never, its unit activating until 602",
+        cut=90.0,
+    ),
 }
 
 QUICK = ("s0", "s1", "s2", "s4", "s5", "s6", "s9")
-"""The set that a promise is made for: issue 3, "It must show" 2."""
+"""The set that a promise is made for: issue 3, "It must show" 2, with the agent; issue 5, 1, with the gate."""

@@ -23,9 +23,14 @@ class Disks:
     def _file(self, resource: str, number: int) -> Path:
         return self._directory / f"{resource}_{number:05d}"
 
+    @staticmethod
+    def _elsewhere(path: Path) -> Path:
+        return path.with_name(f"{path.name}.elsewhere")
+
     def create(self, resource: str, number: int, size_kib: int) -> None:
         """An empty disk, or a longer one if it is there already."""
         path = self._file(resource, number)
+        self._elsewhere(path).unlink(missing_ok=True)
         size = size_kib * 1024
         with path.open("ab") as disk:
             if os.fstat(disk.fileno()).st_size < size:
@@ -45,14 +50,17 @@ class Disks:
         host.run([*words, str(original), str(self._file(resource, number))], timeout=120)
 
     def delete(self, resource: str, number: int) -> None:
-        """Detach and delete a disk; harmless when it is not there."""
+        """Detach and delete a disk; harmless when it is not there. What it held is kept as another node's replica would keep it."""
         path = self._file(resource, number)
         self._detach(path)
-        path.unlink(missing_ok=True)
+        if path.exists():
+            path.rename(self._elsewhere(path))
 
     def device(self, resource: str, number: int) -> int:
         """The device number of the disk's loop device, attached if it is not yet. Raises LabError when there is no disk."""
         path = self._file(resource, number)
+        if not path.exists() and self._elsewhere(path).exists():
+            path = self._elsewhere(path)  # a diskless device: another node's replica serves it
         if path not in self._loops:
             name = host.run(["losetup", "--find", "--show", str(path)], timeout=20).strip()
             self._loops[path] = Path(name)

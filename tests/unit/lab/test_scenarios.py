@@ -5,7 +5,7 @@ from tests.lab import scenarios
 
 
 def test_every_scenario_of_the_baseline_is_there() -> None:
-    assert list(scenarios.SCENARIOS) == [f"s{number}" for number in range(10)]
+    assert list(scenarios.SCENARIOS) == [f"s{number}" for number in range(11)]
 
 
 def test_every_fault_ends_so_that_a_boot_can_be_judged() -> None:

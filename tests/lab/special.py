@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The special runs by name, and how they are told: one after the other, each with all that it promises."""
+
+from collections.abc import Iterable
+from types import ModuleType
+
+from tests.lab import (
+    golden,
+    host,
+    special_early,
+    special_gone,
+    special_limit,
+    special_loop,
+    special_naive,
+    special_power,
+    special_shutdown,
+    special_units,
+)
+from tests.lab.tale import Tale
+
+TALES: dict[str, ModuleType] = {
+    "units": special_units,
+    "shutdown": special_shutdown,
+    "early": special_early,
+    "gone": special_gone,
+    "limit": special_limit,
+    "power": special_power,
+    "naive": special_naive,
+    "loop": special_loop,
+}
+
+
+def tell(names: Iterable[str]) -> list[Tale]:
+    """Run the specials ``names`` and return them told."""
+    layers = golden.layers()
+    told = []
+    for name in names:
+        tale = Tale(name, layers)
+        try:
+            TALES[name].tell(tale)
+        except host.LabError as error:
+            tale.failed = True
+            tale.say(f"failed: {error}")
+        told.append(tale)
+    return told

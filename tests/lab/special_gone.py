@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was wanted at the last good moment is gone, or lives on another node now: the boot is not held for it (contract.md, safety 9)."""
+
+from typing import Any
+
+from tests.lab import observe, seed
+from tests.lab import tale as tales
+from tests.lab.variants import Variant
+
+SAYS = "a wanted resource that is gone, and one that lives elsewhere, with the gate"
+HELD_AT_MOST = 5.0
+
+
+def _resource(data: Any, instance: str) -> str:
+    """LINSTOR's name of the volume of ``instance``: Incus writes it into a property."""
+    for name, row in data["definitions"].items():
+        if any(str(value).endswith(f"{instance}") for value in row["props"].values()):
+            return str(name)
+    raise LookupError(instance)
+
+
+def tell(tale: tales.Tale) -> None:
+    """c2's resource is deleted, c3's moved away, while the machine is down."""
+    with tale.scene(Variant.GATE) as scene:
+        data = scene.master.dump()["data"]
+        scene.master.delete(f"/v1/resource-definitions/{_resource(data, 'c2')}")
+        scene.master.delete(
+            f"/v1/resource-definitions/{_resource(data, 'c3')}/resources/{seed.NODE}"
+        )
+        scene.boot()
+        scene.watch(30, lambda: scene.unit(tales.GATE) == "active")
+        gate = scene.journal(tales.GATE)
+        entered = observe.entered_active(scene.each, tales.GATE)
+        tale.say(f"the gate ended at {entered}")
+        tale.expect(
+            entered is not None and entered < HELD_AT_MOST,
+            f"the gate ends within {HELD_AT_MOST:.0f} s",
+            gate[-800:],
+        )
+        usable = ("c1", "c3", "d1")
+        scene.watch(40, lambda: all(map(scene.seen.running, usable)))
+        for name in usable:
+            tale.expect(scene.seen.running(name), f"{name}, which can be had, runs")
