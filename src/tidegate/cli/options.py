@@ -11,6 +11,10 @@ import re
 import sys
 from collections.abc import Mapping
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tidegate.report.terminal import Terminal
+
 DEFAULT_RUN_DIR = "/run/tidegate"
 CONFIG_FILE = "/etc/tidegate/tidegate.toml"
 CONFIG_DIRECTORY = "/etc/tidegate/conf.d"
@@ -127,6 +131,13 @@ def wants_color(choice: str, env: Mapping[str, str] = os.environ) -> bool:
     if choice != "auto":
         return choice == "always"
     return sys.stdout.isatty() and env.get("TERM") != "dumb" and not env.get("NO_COLOR")
+
+
+def terminal(options: argparse.Namespace) -> "Terminal":
+    """Return what the reader's screen can do; for commands that render by themselves."""
+    from tidegate.report.terminal import Terminal
+
+    return Terminal(width=screen_width(), color=wants_color(options.color))
 
 
 def screen_width() -> int:
