@@ -18,7 +18,7 @@ from tidegate.actuators import dropins
 from tidegate.clients import errors, unitfiles
 from tidegate.config.policy import FailPolicy
 from tidegate.units import plan, render
-from tidegate.units.host import HostView, Options, Strategy
+from tidegate.units.host import GuardAccess, HostView, Options, Strategy
 from tidegate.units.plan import Plan
 
 GATE = render.path("incus.service", "gate")
@@ -183,6 +183,31 @@ def test_killed_at_every_write_of_another_strategy(tmp_path: Path) -> None:
         assert state(copy) == before, copy.name
 
 
+GUARDED = {"guard": GuardAccess(controllers=("http://192.0.2.1:3370",)), "timeout": 300.0}
+
+
+@pytest.mark.parametrize(("first", "then"), [({}, GUARDED), (GUARDED, {})])
+def test_killed_at_every_write_of_the_guards_coming_and_going(
+    first: dict[str, object], then: dict[str, object], tmp_path: Path
+) -> None:
+    root = host_root("debian", tmp_path / "host")
+    before = state(root)
+    apply(root, **first)
+    reference = tmp_path / "reference"
+    shutil.copytree(root, reference, symlinks=True)
+    apply(reference, **then)
+    copies = writes_of(lambda at: apply(at, **then), root, tmp_path / "killed")
+    assert len(copies) > 12
+    for copy in copies:
+        again = copy.with_name(f"{copy.name}-again")
+        shutil.copytree(copy, again, symlinks=True)
+        apply(again, **then)
+        assert links(again) == links(reference), copy.name
+        assert drop_ins(again) == drop_ins(reference), copy.name
+        remove(copy)
+        assert state(copy) == before, copy.name
+
+
 @pytest.mark.parametrize("has_state", [False, True])
 def test_killed_at_every_write_of_remove(has_state: bool, tmp_path: Path) -> None:
     root = host_root("debian", tmp_path / "host")
@@ -196,6 +221,12 @@ def test_killed_at_every_write_of_remove(has_state: bool, tmp_path: Path) -> Non
     for copy in copies:
         remove(copy)
         assert state(copy) == before, copy.name
+
+
+def links(root: Path) -> set[str]:
+    """The links below ``root`` that enable units of ours."""
+    folder = root / "etc/systemd/system"
+    return {str(path.relative_to(root)) for path in folder.glob("*.wants/tidegate-*")}
 
 
 def drop_ins(root: Path) -> dict[str, str]:
