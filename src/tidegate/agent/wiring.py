@@ -17,6 +17,7 @@ from tidegate.actuators.units import UnitActuator
 from tidegate.agent import discovery
 from tidegate.agent.boot import Boot, this_boot
 from tidegate.agent.discovery import Linstor
+from tidegate.agent.guardprobe import GuardProbe
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.loop import Loop
 from tidegate.agent.memory import Memory
@@ -32,6 +33,7 @@ from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus import socket as incus_socket
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
+from tidegate.clients.systemd.follow import Journal
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
 from tidegate.core.ids import UnitName
@@ -46,10 +48,13 @@ from tidegate.probes.hints.base import Listener
 from tidegate.probes.hints.devices import DevicesListener
 from tidegate.probes.hints.drbd import DrbdListener
 from tidegate.probes.hints.incus import IncusListener
+from tidegate.probes.hints.journal import JournalListener
 from tidegate.probes.hints.linstor import NODES, PROMOTION, LinstorListener
 from tidegate.probes.hints.systemd import SystemdListener
 from tidegate.probes.host import HostProbe
 from tidegate.probes.incus import IncusProbe
+from tidegate.probes.journal import JournalProbe, Told
+from tidegate.probes.network import NetworkProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
 
 FLUSH_WITHIN = 3.0
@@ -130,6 +135,11 @@ class _Clients:
             else asker(self.manager, config.systemd.incus_unit, clock=boottime)
         )
         self.starts = StartsListener(self.incus, unit=self.ask_incus_unit, began=boot.began)
+        units = config.systemd
+        self.told = Told(satellite=units.satellite_unit, incus=units.incus_unit, clock=boottime)
+        self.journal = (
+            None if self.manager is None else Journal((units.satellite_unit, units.incus_unit))
+        )
         self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
 
     def probes(self) -> tuple[Probe, ...]:
@@ -153,13 +163,19 @@ class _Clients:
         )
         return (
             HostProbe(
-                root=Path(config.host.root), satellite_port=config.host.satellite_port, clock=now
+                root=Path(config.host.root),
+                satellite_port=config.host.satellite_port,
+                satellite_unit=units.satellite_unit,
+                clock=now,
             ),
             SystemdProbe(self.manager, units=names, clock=now, on_units=self._learn_from_systemd),
             self.linstor,
-            DrbdProbe(self.drbd, clock=now),
+            DrbdProbe(self.drbd, clock=now, wedged=self.told.wedged),
             DevicesProbe(self.devices, clock=now),
+            GuardProbe(Path(config.agent.state_dir), clock=now, root=Path(config.host.root)),
             incus,
+            NetworkProbe(clock=now, off=config.host.root != "/"),
+            JournalProbe(self.journal, self.told, clock=now),
         )
 
     def listeners(self, paths: Callable[[], Collection[str]]) -> tuple[Listener, ...]:
@@ -173,7 +189,9 @@ class _Clients:
             ),
         ]
         if self.drbd is not None:
-            found.append(DrbdListener(self.drbd))
+            found.append(DrbdListener(self.drbd, wedged=self.told.wedged))
+        if self.journal is not None:
+            found.append(JournalListener(self.journal, self.told))
         if self._config.incus.use is not Use.OFF:
             found.append(IncusListener(self.incus, unit=self.ask_incus_unit))
             if self._repeated:

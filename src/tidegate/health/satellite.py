@@ -165,7 +165,8 @@ def _sign(view: View) -> str:
         return "; its journal says that it ignored an outdated full sync"
     if log.waiting:
         return "; its journal says that the device manager waits for its service-condition"
-    if log.run_began_at is not None and log.run_began_at > (log.run_ended_at or 0.0):
+    # Between two runs the log says "Begin" too: only the first one's end tells something.
+    if log.run_began_at is not None and log.run_ended_at is None:
         lasts = view.lasts(log.run_began_at)
         return f"; its journal says that a run of the device manager began {lasts:.0f} s ago and has not ended"
     return ""

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import msgspec
 
 from tidegate.clients import errors
-from tidegate.core.ids import InstanceId, ResourceName, VolumeId
+from tidegate.core.facts import DrbdConnection
+from tidegate.core.ids import InstanceId, NodeName, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
 
@@ -33,6 +34,17 @@ class Urgency(enum.StrEnum):
     """All is well: what changes rarely is looked at too."""
 
 
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer that DRBD is not connected to, and how it may be reached."""
+
+    addresses: tuple[str, ...] = ()
+    drbd: tuple[tuple[str, int], ...] = ()
+    """Address and port of its DRBD, for each resource that is not connected."""
+    satellite_port: int | None = None
+    since: float = 0.0
+    """Seconds since boot from which on none of its connections has been better."""
+
+
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller wants looked at. A probe takes from it what concerns its source."""
 
@@ -42,6 +54,12 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
     instances: tuple[InstanceId, ...] = ()
     """Instances of this node as last known, for when Incus cannot list them."""
+    storage: Mapping[str, tuple[str, str]] = {}
+    """Storage pools of this node -> kind and place of what lies behind them."""
+    own_addresses: tuple[str, ...] = ()
+    """Addresses of this host that DRBD is set to use."""
+    peers: Mapping[NodeName, Peer] = {}
+    """Peers that DRBD is not connected to."""
     urgency: Urgency = Urgency.FAST
 
     @classmethod
@@ -54,6 +72,9 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
             resources=tuple(dict.fromkeys(volume.resource for volume in wanted)),
             volumes={str(volume): device_path(snapshot, volume) for volume in wanted},
             instances=_known_instances(snapshot),
+            storage=_storage(snapshot),
+            own_addresses=_own_addresses(snapshot),
+            peers=_peers(snapshot),
             urgency=urgency,
         )
 
@@ -80,6 +101,44 @@ def _known_instances(snapshot: Snapshot) -> tuple[InstanceId, ...]:
     if snapshot.instances is not None:
         return tuple(instance.id for instance in snapshot.instances.value.values())
     return tuple(kept.id for kept in snapshot.wanted.instances) if snapshot.wanted else ()
+
+
+def _storage(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """Return what lies behind the storage pools, as LINSTOR told in this boot, else as it was at the last good moment."""
+    kept = snapshot.wanted.storage if snapshot.wanted else ()
+    found = {str(one.pool): (one.provider, one.place) for one in kept}
+    for name, pool in (snapshot.storage_pools.value if snapshot.storage_pools else {}).items():
+        if pool.backing:
+            found[name] = (pool.provider, pool.backing)
+    return found
+
+
+def _own_addresses(snapshot: Snapshot) -> tuple[str, ...]:
+    resources = snapshot.drbd.value.values() if snapshot.drbd else ()
+    links = (link for resource in resources for link in resource.connections)
+    return tuple(sorted({path.local[0] for link in links for path in link.paths}))
+
+
+def _peers(snapshot: Snapshot) -> dict[NodeName, Peer]:
+    """Return the peers to try: by DRBD's own paths, and by what LINSTOR knew of them in this boot."""
+    away: dict[NodeName, list[DrbdConnection]] = {}
+    for resource in snapshot.drbd.value.values() if snapshot.drbd else ():
+        for link in resource.connections:
+            if link.state != "Connected":
+                away.setdefault(link.peer, []).append(link)
+    nodes = snapshot.nodes.value if snapshot.nodes else {}
+    peers = {}
+    for name, links in sorted(away.items()):
+        node = nodes.get(name)
+        drbd = tuple(dict.fromkeys(path.peer for link in links for path in link.paths))
+        known = (*(address for address, _ in drbd), *(node.addresses if node else ()))
+        peers[name] = Peer(
+            addresses=tuple(dict.fromkeys(known)),
+            drbd=drbd,
+            satellite_port=node.satellite_port if node else None,
+            since=max(link.since for link in links),
+        )
+    return peers
 
 
 class Probe(Protocol):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """DRBD in this kernel, through ``drbdsetup``: local truth, true even with controller and satellite gone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tidegate.clients import errors
 from tidegate.clients.drbd.client import DrbdClient
 from tidegate.core.facts import DrbdResource
 from tidegate.core.snapshot import Liveness, Observation, Source
+from tidegate.core.trouble import Trouble
 from tidegate.probes import base, translate_drbd
 
 QUORUM_EVERY: Final = 5.0
@@ -15,13 +16,23 @@ QUORUM_EVERY: Final = 5.0
 
 
 class DrbdProbe:
-    """Asks ``client``; with None, DRBD is switched off by configuration."""
+    """Asks ``client``; with None, DRBD is switched off by configuration.
+
+    ``wedged`` gives the kernel's line after which no program may be started any more that asks DRBD: it might never end.
+    """
 
     source = Source.DRBD
 
-    def __init__(self, client: DrbdClient | None, *, clock: base.Clock) -> None:
+    def __init__(
+        self,
+        client: DrbdClient | None,
+        *,
+        clock: base.Clock,
+        wedged: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._wedged = wedged
         self._before: Mapping[str, DrbdResource] = {}
         self._quorum: Mapping[str, str | None] = {}
         self._quorum_at = float("-inf")
@@ -34,6 +45,8 @@ class DrbdProbe:
         """
         if self._client is None:
             return base.silent(self.source, self._clock(), Liveness.OFF)
+        if (line := self._wedged()) is not None:
+            return base.silent(self.source, self._clock(), Liveness.LOST, _unasked(line))
         return await base.bounded(self.source, self._clock, self._look(self._client))
 
     async def _look(self, client: DrbdClient) -> Observation:
@@ -62,3 +75,11 @@ class DrbdProbe:
         except errors.ClientError:
             self._quorum = {}
         self._quorum_at, self._quorum_asked = now, names
+
+
+def _unasked(line: str) -> Trouble:
+    return Trouble(
+        code="drbd.wedged",
+        text=f"DRBD is not asked any more, since the kernel says: {line}",
+        hint="reboot this machine",
+    )

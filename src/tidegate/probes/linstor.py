@@ -2,7 +2,7 @@
 """The LINSTOR controller, by calls that ask no satellite: a hung satellite must not blind us (facts/linstor-observed.md D)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tidegate.clients import errors
@@ -37,6 +37,8 @@ class LinstorProbe:
         self._seldom_at = float("-inf")
         self._looked_at = float("-inf")
         self._next = 0
+        self._encrypted = False
+        self._silent_apis: set[str] = set()
 
     async def look(self, need: base.Need) -> Observation:
         """Say what the controller says: itself, all nodes, storage pools here, wanted placements; now and then definitions.
@@ -78,13 +80,37 @@ class LinstorProbe:
             at=now,
             trouble=calls.troubles[0] if calls.troubles else None,
             controller=translate_linstor.controller(
-                version, url=self._client.active or "", latency=now - asked_at
+                version,
+                url=self._client.active or "",
+                latency=now - asked_at,
+                configured=self._client.urls,
+                passphrase=await self._passphrase(calls, placed, version.rest_api_version),
             ),
             nodes=translate_linstor.nodes(nodes),
             storage_pools=pools.result(),
             definitions=told_definitions,
             placements=placed,
         )
+
+    async def _passphrase(
+        self,
+        calls: base.Calls,
+        placed: Mapping[str, tuple[PlacementFacts, ...]],
+        api: str,
+    ) -> str | None:
+        """Ask whether encrypted volumes can come up, if there are any and this LINSTOR can say."""
+        places = (place for found in placed.values() for place in found)
+        self._encrypted = self._encrypted or any("LUKS" in place.layers for place in places)
+        if not self._encrypted or api in self._silent_apis:
+            return None
+        try:
+            return await self._client.passphrase(deadline=self._deadline) or None
+        except errors.ClientError as error:
+            if error.code in {"controller.not-linstor", "controller.error", "controller.not-found"}:
+                self._silent_apis.add(api)  # older than REST API 1.25
+            else:
+                calls.troubles.append(error.trouble)
+            return None
 
     async def _pools(self, calls: base.Calls) -> dict[str, StoragePoolFacts] | None:
         call = self._client.storage_pools(nodes=[self._node], deadline=self._deadline)

@@ -87,6 +87,7 @@ def facts(unit: Unit, *, shift: float) -> UnitFacts:
         sub_state=unit.sub_state,
         result=unit.result or "success",
         restarts=unit.restarts,
+        type=unit.type,
         active_since=None if started is None else started + shift,
         inactive_since=None if ended is None else ended + shift,
     )

@@ -43,6 +43,7 @@ def server(
         server_name=environment.server_name,
         clustered=environment.server_clustered,
         member_status=member_status,
+        drivers=tuple(filter(None, map(str.strip, environment.storage.split("|")))),
         config=config,
     )
 
@@ -141,7 +142,23 @@ def _instance(instance: wire.Instance, own_volumes: Mapping[str, bool]) -> Insta
         created_at=_epoch(instance.created_at),
         last_used_at=_epoch(instance.last_used_at),
         needs=tuple(_needs(instance, own_volumes)),
+        networks=tuple(sorted(_networks(instance))),
+        addresses=tuple(sorted(_addresses(instance))),
     )
+
+
+def _networks(instance: wire.Instance) -> set[str]:
+    """Return the managed networks of its cards."""
+    devices = (instance.expanded_devices or {}).values()
+    return {device["network"] for device in devices if device.get("network")}
+
+
+def _addresses(instance: wire.Instance) -> set[str]:
+    """Return what was given to its cards by hand; an address by DHCP is not told in a listing."""
+    devices = (instance.expanded_devices or {}).values()
+    keys = ("ipv4.address", "ipv6.address")
+    found = {device.get(key, "") for device in devices for key in keys}
+    return found - {"", "none", "auto"}
 
 
 def _needs(instance: wire.Instance, own_volumes: Mapping[str, bool]) -> Iterator[NeededVolume]:

@@ -18,16 +18,27 @@ from tidegate.core.ids import NodeName, ResourceName, StoragePoolName
 _QUORUM: Final = "DrbdOptions/Resource/quorum"
 _SKIP_DISK: Final = "DrbdOptions/SkipDisk"
 _POOL: Final = "StorPoolName"
+_PLACE: Final = "StorDriver/StorPoolName"
+_OLDER_PLACE: Final = "StorDriver/FileDir"
 _NO_LAYER: Final = wire.Layer()
 
 
-def controller(version: wire.Version, *, url: str, latency: float) -> ControllerFacts:
-    """Return the controller that answered at ``url`` after ``latency`` seconds."""
+def controller(
+    version: wire.Version,
+    *,
+    url: str,
+    latency: float,
+    configured: tuple[str, ...] = (),
+    passphrase: str | None = None,
+) -> ControllerFacts:
+    """Return the controller that answered at ``url`` after ``latency`` seconds; ``configured`` are all that may be asked."""
     return ControllerFacts(
         url=url,
         version=version.version,
         rest_api_version=version.rest_api_version,
         latency=latency,
+        configured=configured,
+        passphrase=passphrase,
     )
 
 
@@ -46,6 +57,7 @@ def storage_pools(found: Iterable[wire.StoragePool], node: NodeName) -> dict[str
             free_kib=pool.free_capacity,
             total_kib=pool.total_capacity,
             reports=tuple(_report(report) for report in pool.reports),
+            backing=pool.props.get(_PLACE) or pool.props.get(_OLDER_PLACE) or "",
         )
         for pool in found
         if pool.node_name == node
@@ -88,6 +100,7 @@ def _node(node: wire.Node) -> NodeFacts:
         storage_providers=node.storage_providers,
         addresses=tuple(net.address for net in node.net_interfaces if net.address),
         satellite_port=next((port for port in [*active, *ports] if port is not None), None),
+        unsupported=dict(node.unsupported_providers) | dict(node.unsupported_layers),
     )
 
 

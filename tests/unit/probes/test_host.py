@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.core.facts import HostFacts
 from tidegate.probes import base, host
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -65,3 +66,87 @@ async def test_a_real_port_is_seen(family: socket.AddressFamily) -> None:
     assert before.host is not None
     assert after.host is not None
     assert (before.host.satellite_listens, after.host.satellite_listens) == (False, True)
+
+
+# --- what explains ---------------------------------------------------------------------------
+
+
+def made(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+async def test_a_clock_that_is_set(tmp_path: Path) -> None:
+    wall = [1000.0]
+    now = [7.0]
+    probe = host.HostProbe(
+        root=tmp_path, satellite_port=3366, clock=lambda: now[0], wall=lambda: wall[0]
+    )
+    assert (await facts_of(probe)).clock_jump is None
+    now[0], wall[0] = 8.0, 1001.5
+    assert (await facts_of(probe)).clock_jump is None, "slewed, not set"
+    now[0], wall[0] = 9.0, 4602.5
+    jump = (await facts_of(probe)).clock_jump
+    assert jump is not None
+    assert (jump.seconds, jump.at) == (3600.0, 9.0)
+
+
+async def test_what_lies_behind_storage_pools(tmp_path: Path) -> None:
+    root = made(
+        tmp_path,
+        {
+            "proc/self/mountinfo": "40 22 8:17 / /srv/lin rw - xfs /dev/sdb1 rw\n"
+            "41 22 147:0 / /var/lib/linstor rw - ext4 /dev/drbd1000 rw\n",
+            "sys/block/dm-0/dm/uuid": "LVM-abc",
+            "sys/block/dm-0/dm/name": "vg0-thin",
+            "srv/lin/pool/x": "",
+        },
+    )
+    need = base.Need(
+        storage={
+            "files": ("FILE_THIN", "/srv/lin/pool"),
+            "gone": ("FILE", "/srv/other"),
+            "lvm": ("LVM_THIN", "vg0/thin"),
+            "absent": ("LVM", "vg1"),
+            "secret": ("FILE", "/home/x"),
+        }
+    )
+    facts = await facts_of(looked_at(root), need)
+    seen = {name: (one.present, one.mount) for name, one in facts.backings.items()}
+    assert seen == {
+        "files": (True, "/srv/lin"),
+        "gone": (False, None),
+        "lvm": (True, None),
+        "absent": (None, None),
+        "secret": (None, None),
+    }
+    assert facts.controller_database == "/dev/drbd1000"
+
+
+async def test_a_module_that_is_not_loaded(tmp_path: Path) -> None:
+    root = made(tmp_path, {"lib/modules/6.1/modules.dep": "updates/dkms/drbd.ko:\n"})
+    probe = host.HostProbe(root=root, satellite_port=1, clock=lambda: 7.0, release="6.1")
+    assert (await facts_of(probe)).drbd_file == "updates/dkms/drbd.ko"
+    made(root, {"sys/module/drbd/version": "9.3.3\n"})
+    assert (await facts_of(probe)).drbd_file is None, "loaded: that is what counts"
+
+
+@pytest.mark.parametrize(
+    ("command", "is_own"),
+    [
+        ("/usr/bin/java -Xmx2G com.linbit.linstor.core.Satellite", True),
+        ("drbdsetup events2 all", True),
+        ("lvs -o lv_name", False),
+        ("zfs list -r", False),
+    ],
+)
+def test_what_always_runs_beside_the_satellite(command: str, is_own: bool) -> None:
+    assert host.is_own(command) is is_own
+
+
+async def facts_of(probe: host.HostProbe, need: base.Need | None = None) -> HostFacts:
+    seen = await probe.look(need or base.Need())
+    assert seen.host is not None
+    return seen.host

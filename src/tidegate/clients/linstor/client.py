@@ -76,6 +76,13 @@ class LinstorClient:
             "GET", "/health", answers.read_health, deadline=deadline
         )
 
+    async def passphrase(self, *, deadline: float = QUICK) -> str:
+        """Whether the master passphrase is unset, locked or unlocked. From REST API 1.25 on. Asks no satellite."""
+        found = await self._get(
+            "/v1/encryption/passphrase", wire.PassphraseStatus, deadline=deadline
+        )
+        return found.status
+
     async def nodes(self, *, deadline: float = QUICK) -> tuple[wire.Node, ...]:
         """All nodes with their connection status. Asks no satellite."""
         return await self._get("/v1/nodes", tuple[wire.Node, ...], deadline=deadline)

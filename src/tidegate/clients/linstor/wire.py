@@ -53,6 +53,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rest_api_version: str = ""
 
 
+class PassphraseStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`/v1/encryption/passphrase`: unset, locked or unlocked."""
+
+    status: str = ""
+
+
 class NetInterface(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An address of a node."""
 

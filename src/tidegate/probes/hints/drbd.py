@@ -7,7 +7,7 @@ only a line that changes one of them wakes.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from tidegate.clients.drbd.client import DrbdClient
@@ -73,11 +73,16 @@ class DrbdListener:
     name: Final = "drbdsetup events2"
     wakes: Final = frozenset({Source.DRBD, Source.DEVICES})
 
-    def __init__(self, client: DrbdClient) -> None:
+    def __init__(
+        self, client: DrbdClient, *, wedged: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._client = client
+        self._wedged = wedged
 
     def worthwhile(self, snapshot: Snapshot) -> bool:
-        """Return True while the module is loaded, which drbdsetup would do by itself, and the tools are there."""
+        """Return True while the module is loaded, which drbdsetup would do by itself, and the tools are there and may be run."""
+        if self._wedged() is not None:
+            return False
         loaded = snapshot.host is not None and snapshot.host.value.drbd_module is not None
         return loaded and snapshot.source(Source.DRBD).liveness is not Liveness.OFF
 
