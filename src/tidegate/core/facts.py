@@ -20,6 +20,7 @@ from tidegate.core.ids import (
     UnitName,
     VolumeId,
 )
+from tidegate.core.trouble import Trouble
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -360,3 +361,21 @@ class NeededResource(msgspec.Struct, frozen=True, kw_only=True):
 
     needed: NeededVolume
     volumes: tuple[VolumeId, ...]
+
+
+class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Our own guard between Incus and the controllers, as it says itself."""
+
+    answers: bool = False
+    trouble: Trouble | None = None
+    """Why it does not."""
+    started_at: float = 0.0
+    """Seconds since boot."""
+    controller: str | None = None
+    """The controller that it asks at the moment."""
+    controller_trouble: str = ""
+    """Why it asks none."""
+    mounts: int = 0
+    """How often it was asked for this node, which is what Incus does when it mounts a pool."""
+    volumes: int = 0
+    """How often it was asked for a volume of this node."""

@@ -17,6 +17,7 @@ from tidegate.core.facts import (
     DefinitionFacts,
     DeviceFacts,
     DrbdResource,
+    GuardFacts,
     HostFacts,
     IncusFacts,
     InstanceFacts,
@@ -46,11 +47,13 @@ class Source(enum.StrEnum):
     """Whether peers that are not connected can be reached."""
     JOURNAL = "journal"
     """The satellite's own lines, and the kernel's about DRBD."""
+    GUARD = "guard"
+    """Our own guard between Incus and the controllers."""
 
     @property
     def is_optional(self) -> bool:
         """True for sources that only explain: without them every other fact is worth as much."""
-        return self in {Source.NETWORK, Source.JOURNAL}
+        return self in {Source.NETWORK, Source.JOURNAL, Source.GUARD}
 
 
 class Liveness(enum.StrEnum):
@@ -114,6 +117,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[WarningFacts, ...] | None = None
     network: NetworkFacts | None = None
     journal: JournalFacts | None = None
+    guard: GuardFacts | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +149,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     warnings: Fact[tuple[WarningFacts, ...]] | None = None
     network: Fact[NetworkFacts] | None = None
     journal: Fact[JournalFacts] | None = None
+    guard: Fact[GuardFacts] | None = None
     wanted: wanted_map.WantedMap | None = None
     """The map kept from the last good moment: what is wanted before incusd can be asked."""
 
@@ -167,6 +172,7 @@ SECTIONS = (
     "warnings",
     "network",
     "journal",
+    "guard",
 )
 """The sections that hold one fact each, in the order of the chain."""
 

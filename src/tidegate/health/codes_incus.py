@@ -78,6 +78,31 @@ CODES: Final[tuple[Code, ...]] = (
         "images, backups and logs on a pool that is always there",
         "incus config unset {key}, or move that volume to a local pool. Until then the gate has to hold incusd: tidegate units plan",
     ),
+    # --- guard -------------------------------------------------------------------------------
+    degraded(
+        "guard.down",
+        "The guard is enabled and does not answer. Incus asks the controllers themselves, as it did without a guard.",
+        "an answer on the guard's socket",
+        "systemctl status tidegate-guard.socket tidegate-guard.service; journalctl -b -u tidegate-guard.service",
+    ),
+    degraded(
+        "guard.no-controller",
+        "The guard reaches no LINSTOR controller, and tells Incus so at once.",
+        "a controller that answers the guard",
+        "See the finding about the controller; where that is well, the guard's own addresses are in: tidegate guard status",
+    ),
+    degraded(
+        "guard.certificate",
+        "The guard and the controller do not accept each other's certificates: expired, made for another host, of an unknown CA, or missing.",
+        "certificates that both sides accept",
+        "Renew it where it is kept (Incus's storage.linstor.* keys or Tidegate's [linstor]), then: tidegate guard enable",
+    ),
+    degraded(
+        "guard.bypassed",
+        "Incus does not ask the guard: its client moved another controller to the front of its list, or it was started before the guard was enabled.",
+        "Incus asks the guard first",
+        "systemctl restart incus.service (instances keep running); tidegate guard status",
+    ),
     # --- pools -------------------------------------------------------------------------------
     unknown(
         "pool.not-known",

@@ -7,7 +7,7 @@ from tidegate.core import ids
 from tidegate.core.facts import IncusFacts, IncusPhase
 from tidegate.core.finding import Finding
 from tidegate.core.snapshot import Fact, Liveness, Source, SourceState
-from tidegate.health import catalogue
+from tidegate.health import catalogue, guard
 from tidegate.health.opinion import Opinion
 from tidegate.health.view import INCUS_UNIT, View
 from tidegate.health.wants import LINSTOR_DRIVER, Origin, Wants
@@ -30,7 +30,7 @@ def judge(view: View, wants: Wants) -> Opinion:
     wanted = view.liveness(Source.INCUS) is not Liveness.OFF or wants.origin is Origin.MAP
     return Opinion(
         subject=ids.INCUS,
-        findings=tuple(_findings(view, wants, fact)),
+        findings=(*_findings(view, wants, fact), *guard.findings(view)),
         wanted=wanted,
         good=f"Incus {fact.value.version} is ready"
         if fact is not None and fact.value.version
