@@ -254,6 +254,7 @@ def _bare(program: Program, message: str) -> str:
 _OWN_EVENTS: Final = {
     "gate-waits": Kind.GATE_WAITING,
     "finding": Kind.FINDING,
+    "cleared": Kind.FINDING_OVER,
 }
 
 

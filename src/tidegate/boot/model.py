@@ -137,6 +137,7 @@ class Kind(enum.StrEnum):
     CONTROLLER_ERROR = "controller.error"
     # Incus
     INCUS_STARTING = "incus.starting"
+    INCUS_SPOKE = "incus.spoke"
     INCUS_DATABASE = "incus.database"
     INCUS_POOLS_BEGAN = "incus.pools-began"
     INCUS_POOLS_DONE = "incus.pools-done"
@@ -167,6 +168,7 @@ class Kind(enum.StrEnum):
     AGENT_STARTED = "tidegate.agent-started"
     ACTION_DONE = "tidegate.action"
     FINDING = "tidegate.finding"
+    FINDING_OVER = "tidegate.finding-over"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -371,7 +373,7 @@ class Status(enum.StrEnum):
 
     NOTHING_WRONG = "nothing-wrong"
     LATE = "late"
-    """All that is known came up, but late or after failures."""
+    """All that is known came up, but late, after failures, or beside a fault."""
     DOWN = "down"
     """Something stayed down."""
     COMING_UP = "coming-up"

@@ -176,7 +176,7 @@ PATTERNS: Final = (
         source="facts/incus.md 6.2: noise",
     ),
     _incus(
-        None,
+        Kind.INCUS_SPOKE,
         "Instance type not operational",
         'level=warning msg="Instance type not operational" driver=qemu err="KVM support is missing (no /dev/kvm)" type=virtual-machine',
     ),
@@ -187,7 +187,7 @@ PATTERNS: Final = (
         regex="^ - ",
     ),
     _incus(
-        None,
+        Kind.INCUS_SPOKE,
         "AppArmor support has been disabled",
         'level=warning msg="AppArmor support has been disabled because of lack of kernel support"',
     ),

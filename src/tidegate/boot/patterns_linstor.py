@@ -297,6 +297,13 @@ PATTERNS: Final = (
         regex=r"ErrorReport (?P<report>[0-9A-F-]+) (?P<module>\w+) (?P<err>.*)",
         data={"class": "report"},
     ),
+    _linstor(
+        None,
+        "xtension module",
+        'INFO Attempting dynamic load of extension module "com.linbit.Fips"',
+    ),
+    _linstor(None, "API classes", "INFO API classes loading finished: 1793ms"),
+    _linstor(None, "Dependency injection started", "INFO Dependency injection started."),
     _linstor(None, "SpaceInfo: ", "INFO SpaceInfo: lvmthin -> 6032877/6291456"),
     _linstor(None, "Checking support for ", "INFO Checking support for LVM: supported (2.3.16)"),
     _linstor(None, "REST/API ", "INFO REST/API RestClient(127.0.0.1; 'lab/1')/LstNode"),

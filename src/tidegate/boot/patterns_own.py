@@ -49,7 +49,13 @@ PATTERNS: Final = (
         regex=_SUBJECT + r"(?P<text>.*) \((?P<seconds>[\d.]+) s\)$",
         subject="{subject}",
     ),
-    _own(None, ": over: ", "controller: over: no answer, for 42 s"),
+    _own(
+        Kind.FINDING_OVER,
+        ": over: ",
+        "controller: over: no answer, for 42 s",
+        regex=_SUBJECT + r"over: (?P<text>.*)",
+        subject="{subject}",
+    ),
     _own(
         Kind.FINDING,
         ": ",

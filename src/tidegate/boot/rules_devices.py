@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a device was not there, not readable, or did not hold what it should: satellite's runs, DRBD, what lies underneath.
+
+How it works: ONLINE says that the full sync was accepted; devices come in the first run after it, one after another
+(facts/fullstack-observed.md s2: 17 to 78 s later); ENOENT and, between node and attach, ENODATA are normal in that time; later ENODATA
+means no quorum or no data (facts/drbd-observed.md), EMEDIUMTYPE that a peer is Primary.
+"""
+
+import itertools
+from typing import Final
+
+from tidegate.boot import errors, rules_satellite
+from tidegate.boot.case import Case, name, secs
+from tidegate.boot.errors import Wrong
+from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.rules_satellite import STUCK, Start
+
+_NEAR: Final = 30.0
+_QUORUM_BY: Final = 30.0
+"""Seconds within which quorum normally comes after a device came up."""
+
+
+def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
+    """Return the cause for errors of opening or mounting a device, or of LINSTOR making it available."""
+    match wrong:
+        case Wrong.PATH_MISSING:
+            return _path_missing(case, events, end)
+        case Wrong.DEVICE_MISSING:
+            return late(case, events, end)
+        case Wrong.NO_DATA:
+            return _no_data(case, events, end)
+        case Wrong.PEER_PRIMARY | Wrong.READ_ONLY:
+            return _refused(case, wrong, events, end)
+        case Wrong.NOT_MOUNTABLE:
+            return _not_mountable(case, events)
+        case Wrong.IO_ERROR:
+            return _io_error(case, events)
+        case Wrong.MODULE_MISSING | Wrong.MODULE_OLD:
+            return module(case, wrong, events, end)
+        case Wrong.STORAGE_MISSING:
+            return missing(case) or _plain(case, "storage.missing", "host", events, end)
+        case Wrong.BUSY:
+            return _plain(case, "volume.busy", _volumes(events), events, end)
+        case Wrong.RESOURCE_UNKNOWN:
+            return _plain(case, "volume.unknown", _volumes(events), events, end)
+        case _:
+            return _not_available(case, events, end)
+
+
+def _volumes(events: list[Event]) -> str:
+    devices = list(dict.fromkeys(d for e in events if (d := errors.device_of(e.detail))))
+    if devices:
+        return f"device/{devices[0]}"
+    return events[0].subject
+
+
+def _plain(case: Case, code: str, subject: str, events: list[Event], end: float | None) -> str:
+    from_to = f"at {secs(events[0].at)}"
+    return case.graph.add(
+        code,
+        subject,
+        f"{_MEANS[code]} {from_to}: “{events[0].detail[:200]}”.",
+        begin=events[0].at,
+        end=end,
+        events=events[:6],
+    )
+
+
+_MEANS: Final = {
+    "storage.missing": "What lies under a LINSTOR pool was not there",
+    "volume.busy": "The device was busy",
+    "volume.unknown": "LINSTOR did not know the volume that Incus asked for",
+    "volume.not-available": "LINSTOR could not make the volume available here",
+    "volume.not-mountable": "The device was there and could not be mounted",
+}
+
+
+def late(case: Case, events: list[Event], end: float | None) -> str:
+    """Return the cause for a device that did not exist when Incus opened it."""
+    steps = rules_satellite.start(case.facts)
+    if not steps.spoke:
+        return _late_unseen(case, events, end)
+    begin, last = events[0].at, events[-1].at
+    if steps.ready is not None and steps.ready.at < begin:
+        return _missing_after_run(case, events, steps)
+    key = case.graph.add(
+        "devices.late",
+        "satellite",
+        f"Incus tried {f'from {secs(begin)} to {secs(last)}' if last > begin else f'at {secs(begin)}'}, before the satellite's first run was over"
+        f"{f' ({secs(steps.ready.at)})' if steps.ready is not None else ', which was not over when the lines end'}: "
+        f"the node showed ONLINE{f' from {secs(steps.answered.at)} on' if steps.answered is not None else ''}, which says that the full sync was accepted, "
+        f"not that devices are there; they come one after another{_first_disks(case)}.",
+        begin=steps.answered.at if steps.answered is not None else begin,
+        end=steps.ready.at if steps.ready is not None else end,
+        events=[steps.answered, steps.run, *events[:2], *_disks(case), steps.ready],
+        not_seen=_not_yet(case, events),
+    )
+    _underneath(case, key, steps, begin)
+    return key
+
+
+def _disks(case: Case) -> list[Event]:
+    return [e for e in case.facts.all(Kind.DRBD_DISK) if e.data.get("to") == "UpToDate"][:2]
+
+
+def _first_disks(case: Case) -> str:
+    disks = [e for e in case.facts.all(Kind.DRBD_DISK) if e.data.get("to") == "UpToDate"]
+    if not disks:
+        return ""
+    firsts: dict[str, float] = {}
+    for event in disks:
+        firsts.setdefault(event.data.get("device", event.subject), event.at)
+    times = sorted(firsts.values())
+    if len(times) == 1:
+        return f" (the kernel says UpToDate at {secs(times[0])})"
+    return f" (the kernel says UpToDate between {secs(times[0])} and {secs(times[-1])})"
+
+
+def _not_yet(case: Case, events: list[Event]) -> tuple[str, ...]:
+    """Say which devices the kernel had not yet told of at the first attempt on them."""
+    told = []
+    for device in dict.fromkeys(d for e in events if (d := errors.device_of(e.detail))):
+        up = next(
+            (
+                e
+                for e in case.facts.all(Kind.DRBD_DISK)
+                if e.data.get("device") == device and e.data.get("to") == "UpToDate"
+            ),
+            None,
+        )
+        tried = next(e for e in events if errors.device_of(e.detail) == device)
+        if up is None or up.at > tried.at:
+            told.append(f"“{device}: disk( … -> UpToDate )” before the attempt at {secs(tried.at)}")
+    return tuple(told[:4])
+
+
+def _late_unseen(case: Case, events: list[Event], end: float | None) -> str:
+    names = list(dict.fromkeys(d for e in events if (d := errors.device_of(e.detail))))
+    found = next(
+        (
+            e
+            for e in case.facts.all(Kind.FINDING)
+            if e.data.get("code") == "device.missing" or "does not exist" in e.data.get("text", "")
+        ),
+        None,
+    )
+    over = next(
+        (
+            e
+            for e in case.facts.all(Kind.FINDING_OVER)
+            if e.data.get("code") == "device.missing" or "does not exist" in e.data.get("text", "")
+        ),
+        None,
+    )
+    key = case.graph.add(
+        "devices.late",
+        "satellite",
+        f"Incus opened {', '.join(names[:4]) or 'devices'} from {secs(events[0].at)} to {secs(events[-1].at)}, and they did not exist"
+        f"{f'; they came at {secs(over.at)}' if over is not None else ''}. The pool was mounted, so LINSTOR said ONLINE: that is before devices come.",
+        begin=events[0].at,
+        end=over.at if over is not None else end,
+        events=[*events[:4], events[-1], found, over],
+        confidence=Confidence.CERTAIN if found is not None else Confidence.LIKELY,
+        not_seen=(
+            "“Failed mounting storage pool”: the node was ONLINE",
+            "the satellite's log of its first run",
+        ),
+        alternatives=() if found is not None else ("devices.missing",),
+        tell=""
+        if found is not None
+        else "the satellite's lines “Begin/End DeviceManager cycle”, and the kernel's “disk( Attaching -> UpToDate )”",
+    )
+    _underneath(case, key, Start(), events[0].at)
+    return key
+
+
+def _missing_after_run(case: Case, events: list[Event], steps: Start) -> str:
+    assert steps.ready is not None
+    key = case.graph.add(
+        "devices.missing",
+        _volumes(events),
+        f"The device was not there at {secs(events[0].at)} although the satellite's first run was over at {secs(steps.ready.at)}.",
+        begin=events[0].at,
+        events=[steps.ready, *events[:4]],
+        confidence=Confidence.LIKELY,
+        alternatives=("satellite.error", "devices.late"),
+        tell="linstor resource list, and the satellite's error reports about that resource",
+    )
+    _underneath(case, key, steps, events[0].at)
+    return key
+
+
+def _underneath(case: Case, key: str, steps: Start, begin: float) -> None:
+    """Link what stood in the way of the devices: storage missing, module, a run that stood still, failed resources."""
+    graph, facts = case.graph, case.facts
+    storage = missing(case)
+    if storage:
+        graph.link(storage, key, "volumes cannot come up on what is not there")
+    stuck = standing_still(case, steps)
+    if stuck:
+        graph.link(stuck, key, "devices come in the run that stood still")
+    loaded = facts.first(Kind.MODULE_LOADED)
+    failed = _module_failed(case)
+    if failed is not None and (loaded is None or loaded.at > begin):
+        cause = module(case, Wrong.MODULE_MISSING, [failed], None)
+        graph.link(cause, key, "no DRBD device without the module", [failed])
+    resources = [e for e in facts.all(Kind.RESOURCE_FAILED) if e.at <= begin + _NEAR]
+    if resources and not storage:
+        cause = errors_of(case, resources)
+        graph.link(cause, key, "the satellite could not bring it up", resources[:2])
+
+
+def errors_of(case: Case, resources: list[Event]) -> str:
+    """Return the cause for resources that the satellite reported as failed."""
+    first = resources[0]
+    names = list(dict.fromkeys(name(e.subject) for e in resources))
+    reports = [e for e in case.facts.all(Kind.SATELLITE_ERROR) if e.data.get("class") == "report"]
+    said = f": {first.detail}" if first.detail else ""
+    return case.graph.add(
+        "satellite.error",
+        "satellite",
+        f"The satellite could not bring up {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}{said}.",
+        begin=first.at,
+        events=[*resources[:4], *reports[:3]],
+    )
+
+
+def standing_still(case: Case, steps: Start) -> str:
+    """Return the cause if a run of the device manager stood still for as long as a command hangs; else empty."""
+    facts = case.facts
+    answered = steps.answered
+    begun = facts.first(Kind.SATELLITE_RUN_BEGAN)
+    if answered is None or begun is None:
+        return ""
+    end = steps.ready.at if steps.ready is not None else facts.end
+    marks = [
+        event.at
+        for event in facts.of(
+            Kind.DRBD_DISK,
+            Kind.DRBD_CONNECTION,
+            Kind.RESOURCE_ADJUSTED,
+            Kind.SATELLITE_RUN_ENDED,
+            Kind.RESOURCE_CREATED,
+        )
+        if answered.at <= event.at <= end
+    ]
+    marks = [answered.at, *marks, end]
+    before, after = max(itertools.pairwise(marks), key=lambda pair: pair[1] - pair[0])
+    if after - before < STUCK - 1:
+        return ""
+    tools = [e for e in facts.all(Kind.SATELLITE_TOOL_MISSING) if before <= e.at <= after + 5]
+    return case.graph.add(
+        "satellite.stuck",
+        "satellite",
+        f"The satellite's device manager stood still for {secs(after - before)} (from {secs(before)}): a command that it ran did not come back.",
+        begin=before,
+        end=after if steps.ready is not None else None,
+        events=[begun, *tools[:2], steps.ready],
+        confidence=Confidence.LIKELY,
+        not_seen=("“Resource '…' [DRBD] adjusted” or “End DeviceManager cycle” in that time",),
+    )
+
+
+def missing(case: Case) -> str:
+    """Return the cause if the volume group, zpool or directory of a LINSTOR pool was told to be missing; else empty."""
+    found = [e for e in case.facts.all(Kind.STORAGE_MISSING) if e.subject != "storage/zfs"]
+    if not found:
+        return ""
+    first = found[0]
+    came = next(
+        (e for e in case.facts.all(Kind.STORAGE_IMPORTED, first.subject) if e.at > first.at), None
+    )
+    by_satellite = any(e.data.get("what") for e in found)
+    if came is not None and not by_satellite:
+        return ""  # LVM tells of every disk until the last one is there
+    what = next((e.data["what"] for e in found if e.data.get("what")), "storage")
+    label = first.subject.partition("/")[2]
+    danger = (
+        " The satellite makes a missing directory itself and fills it with new, empty volumes."
+        if what == "directory"
+        else ""
+    )
+    return case.graph.add(
+        "storage.missing",
+        first.subject,
+        f"{what} {label} was not there when the satellite needed it ({secs(first.at)})"
+        f"{f'; it came at {secs(came.at)}' if came is not None else ''}.{danger}",
+        begin=first.at,
+        end=came.at if came is not None else None,
+        events=[*found[:4], came],
+    )
+
+
+def _path_missing(case: Case, events: list[Event], end: float | None) -> str:
+    steps = rules_satellite.start(case.facts)
+    key = case.graph.add(
+        "volume.path-missing",
+        "satellite",
+        f"LINSTOR named no device for the volumes that Incus asked for from {secs(events[0].at)} to {secs(events[-1].at)} (it opened an empty path): "
+        "after a restart of the controller it knows none until the satellite's first run is over.",
+        begin=events[0].at,
+        end=steps.ready.at if steps.ready is not None else end,
+        events=[*events[:4], events[-1], steps.ready],
+        confidence=Confidence.CERTAIN,
+    )
+    if steps.spoke and (steps.ready is None or steps.ready.at > events[0].at):
+        cause = late(case, events, end)
+        case.graph.link(cause, key, "paths are reported at the end of the first run", [steps.ready])
+    return key
+
+
+def _no_data(case: Case, events: list[Event], end: float | None) -> str:
+    facts = case.facts
+    lost = _quorum(case, events[0].at)
+    if lost is not None:
+        return quorum(case, lost, events)
+    device = errors.device_of(events[0].detail)
+    up = next(
+        (
+            e
+            for e in facts.all(Kind.DRBD_DISK)
+            if e.data.get("device") == device and e.data.get("to") == "UpToDate"
+        ),
+        None,
+    )
+    if up is None and not rules_satellite.start(facts).spoke:
+        return case.graph.add(
+            "devices.late",
+            "satellite",
+            f"The device was there at {secs(events[0].at)} and gave no data: its disk was not attached yet, or there was no quorum.",
+            begin=events[0].at,
+            end=end,
+            events=events[:6],
+            confidence=Confidence.POSSIBLE,
+            alternatives=("drbd.quorum-lost", "drbd.no-data"),
+            tell="the kernel's lines: “disk( Attaching -> UpToDate )” after it says late, “quorum( yes -> no )” or “No quorum” says no quorum",
+        )
+    if up is not None and up.at < events[0].at:
+        return case.graph.add(
+            "drbd.no-data",
+            f"device/{device}",
+            f"{device} gave no data at {secs(events[0].at)} although its disk had been UpToDate since {secs(up.at)}: no quorum, or its data was outdated since.",
+            begin=events[0].at,
+            end=end,
+            events=[up, *events[:4]],
+            confidence=Confidence.LIKELY,
+            alternatives=("drbd.quorum-lost",),
+            tell="drbdsetup status --verbose at that time; the kernel's “quorum(” lines",
+        )
+    return late(case, events, end)
+
+
+def _quorum(case: Case, at: float) -> Event | None:
+    refused = [e for e in case.facts.all(Kind.DRBD_REFUSED) if "quorum" in e.detail.lower()]
+    for event in sorted(
+        [*case.facts.all(Kind.DRBD_QUORUM_LOST), *refused], key=lambda event: event.at
+    ):
+        back = case.facts.first(Kind.DRBD_QUORUM_BACK, event.subject, after=event.at)
+        if event.at <= at + _NEAR and (back is None or back.at > at):
+            return event
+    return None
+
+
+def quorum(case: Case, lost: Event, events: list[Event]) -> str:
+    """Return the cause for a resource without quorum."""
+    back = case.facts.first(Kind.DRBD_QUORUM_BACK, lost.subject, after=lost.at)
+    seen, need = lost.data.get("seen"), lost.data.get("need")
+    counted = (
+        f": {seen} of {lost.data.get('all')} nodes there, {need} needed" if seen and need else ""
+    )
+    return case.graph.add(
+        "drbd.quorum-lost",
+        lost.subject,
+        f"DRBD had no quorum for {name(lost.subject)} at {secs(lost.at)}{counted}{f'; it came back at {secs(back.at)}' if back else ''}.",
+        begin=lost.at,
+        end=back.at if back is not None else None,
+        events=[lost, *events[:3], back],
+    )
+
+
+def _refused(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
+    near = [e for e in case.facts.all(Kind.DRBD_REFUSED) if abs(e.at - events[0].at) < _NEAR]
+    said = " ".join(e.detail for e in near).lower()
+    if "quorum" in said:
+        return quorum(case, near[0], events)
+    if wrong is Wrong.PEER_PRIMARY or "multiple primaries" in said:
+        peer = case.facts.last(Kind.DRBD_PEER_PRIMARY, before=events[0].at + 1)
+        who = f" on {peer.data['peer']}" if peer is not None and "peer" in peer.data else ""
+        return case.graph.add(
+            "drbd.peer-primary",
+            peer.subject if peer is not None else _volumes(events),
+            f"The volume was in use{who} (Primary there) when Incus opened it at {secs(events[0].at)}.",
+            begin=peer.at if peer is not None else events[0].at,
+            end=end,
+            events=[peer, *near[:2], *events[:3]],
+        )
+    return case.graph.add(
+        "drbd.no-data",
+        _volumes(events),
+        f"DRBD refused the volume for writing at {secs(events[0].at)}: no up-to-date data within reach.",
+        begin=events[0].at,
+        end=end,
+        events=[*near[:2], *events[:3]],
+        confidence=Confidence.CERTAIN if near else Confidence.LIKELY,
+    )
+
+
+def _not_mountable(case: Case, events: list[Event]) -> str:
+    key = _plain(case, "volume.not-mountable", _volumes(events), events, None)
+    storage = missing(case)
+    if storage:
+        case.graph.link(
+            storage, key, "new, empty volumes were made where the old ones were not seen"
+        )
+    return key
+
+
+def _io_error(case: Case, events: list[Event]) -> str:
+    bad = case.facts.first(Kind.DRBD_IO_ERROR) or case.facts.first(Kind.IO_ERROR)
+    return case.graph.add(
+        "drbd.io-error" if bad is not None and bad.kind is Kind.DRBD_IO_ERROR else "host.io-error",
+        bad.subject if bad is not None else "host",
+        f"Reading the volume failed at {secs(events[0].at)}: input/output error.",
+        begin=bad.at if bad is not None else events[0].at,
+        events=[bad, *events[:4]],
+    )
+
+
+def _not_available(case: Case, events: list[Event], end: float | None) -> str:
+    key = _plain(case, "volume.not-available", _volumes(events), events, end)
+    storage = missing(case)
+    if storage:
+        case.graph.link(storage, key, "there is no place for it")
+    return key
+
+
+def _module_failed(case: Case) -> Event | None:
+    return next(
+        (e for e in case.facts.all(Kind.MODULE_FAILED) if e.data.get("by") != "satellite"), None
+    )
+
+
+def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
+    """Return the cause for a DRBD module that was not there (or too old) when it was needed."""
+    facts = case.facts
+    if wrong is Wrong.MODULE_OLD:
+        return case.graph.add(
+            "drbd.module-old",
+            "host",
+            f"A DRBD older than 9 was loaded: “{events[0].detail[:160]}”.",
+            begin=events[0].at,
+            events=events[:4],
+        )
+    begin = events[0].at
+    loaded = facts.first(Kind.MODULE_LOADED, after=begin)
+    came = loaded.at if loaded is not None else end
+    failed = _module_failed(case)
+    unit = facts.first(Kind.UNIT_TIMEOUT, "unit/systemd-modules-load.service") or facts.first(
+        Kind.UNIT_FAILED, "unit/systemd-modules-load.service"
+    )
+    late_or_missing = "drbd.module-late" if came is not None else "drbd.module-missing"
+    until = f"until {secs(came)}" if came is not None else "as long as the lines go"
+    key = case.graph.add(
+        late_or_missing,
+        "host",
+        f"The DRBD module was not loaded when Incus asked for it at {secs(begin)}, {until}; Incus's LINSTOR driver does not load without it.",
+        begin=begin,
+        end=came,
+        events=[failed, unit, *events[:3], events[-1], loaded],
+        not_seen=("“drbd: initialized” of the kernel before that",),
+    )
+    if unit is not None:
+        cause = case.graph.add(
+            "unit.failed",
+            unit.subject,
+            f"{name(unit.subject)}, which loads the module, failed at {secs(unit.at)}"
+            f"{' by its start time-out' if unit.kind is Kind.UNIT_TIMEOUT else ''}.",
+            begin=unit.at,
+            events=[unit, failed],
+        )
+        case.graph.link(
+            cause, key, "it loads the modules that are listed in modules-load.d", [unit]
+        )
+    return key

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What went wrong in the host itself, in the satellite without Incus being hurt yet, and in the order of units."""
+
+from typing import Final
+
+from tidegate.boot import rules_devices, rules_satellite
+from tidegate.boot.case import Case, name, secs
+from tidegate.boot.facts import (
+    CONTROLLER_UNIT,
+    GATE_UNIT,
+    INCUS_UNIT,
+    SATELLITE_UNIT,
+    STARTUP_UNIT,
+)
+from tidegate.boot.model import Confidence, Event, Kind
+
+_CHAIN: Final = frozenset({SATELLITE_UNIT, CONTROLLER_UNIT, INCUS_UNIT, STARTUP_UNIT, GATE_UNIT})
+_UNDER: Final = (
+    "unit/systemd-modules-load.service",
+    "unit/zfs-",
+    "unit/lvm2-",
+    "unit/drbd",
+    "unit/lxcfs.service",
+    "unit/network",
+    "unit/NetworkManager",
+    "unit/systemd-networkd",
+    "unit/multipathd",
+    "unit/iscsi",
+    "unit/tidegate-",
+)
+"""Units that storage, network and Incus rest on."""
+
+
+def examine(case: Case) -> None:
+    """Add what the host's and the satellite's lines say by themselves."""
+    _cycles(case)
+    _satellite(case)
+    _storage(case)
+    _drbd(case)
+    _kernel(case)
+    _units(case)
+    _early(case)
+    _notes(case)
+
+
+def _cycles(case: Case) -> None:
+    for event in case.facts.all(Kind.UNIT_JOB_DELETED)[:8]:
+        cut = event.subject.partition("/")[2]
+        key = case.graph.add(
+            "order.cycle",
+            event.subject,
+            f"The order of units held a circle; systemd threw away the job {cut}/{event.data.get('job', 'start')} to cut it ({secs(event.at)}).",
+            begin=event.at,
+            events=[*case.facts.all(Kind.UNIT_CYCLE)[:3], event],
+        )
+        case.graph.hit(key, event.subject)
+        for effect in list(case.graph.nodes):
+            if _follows_from_cut(event.subject, effect):
+                case.graph.link(key, effect, f"{cut} was not started, or not in its order", [event])
+
+
+def _follows_from_cut(unit: str, effect: str) -> bool:
+    code = effect.partition(":")[0]
+    if unit == SATELLITE_UNIT:
+        return code in {"satellite.not-started", "satellite.offline"}
+    if unit in {INCUS_UNIT, STARTUP_UNIT}:
+        return code == "incus.never-started"
+    if unit == GATE_UNIT or "tidegate" in unit:
+        return code in {"satellite.late", "devices.late", "volume.path-missing"}
+    if "modules-load" in unit:
+        return code.startswith("drbd.module-")
+    return False
+
+
+def _satellite(case: Case) -> None:
+    """Faults of the satellite that are there whether or not somebody was hurt by them."""
+    facts, graph = case.facts, case.graph
+    steps = rules_satellite.start(facts)
+    ended = rules_satellite.ended(case, facts.end)
+    if ended:
+        _stays_down(case, ended)
+    elif steps.spoke:
+        if not _known(case, "controller.late"):
+            rules_satellite.no_controller(case, steps)
+        rules_satellite.never_synced(case, steps)
+        if steps.answered is not None:
+            stuck = rules_devices.standing_still(case, steps)
+            graph.link(stuck, "devices.late:satellite", "devices come in the run that stood still")
+    stale = facts.first(Kind.SATELLITE_STALE_SYNC)
+    if stale is not None and facts.first(Kind.SATELLITE_RUN_BEGAN, after=stale.at) is None:
+        graph.add(
+            "satellite.false-online",
+            "satellite",
+            f"The satellite dropped a full sync as outdated at {secs(stale.at)} ({stale.data.get('got', '?')}, expected {stale.data.get('expected', '?')}): "
+            "the node shows ONLINE, and its device manager does not run.",
+            begin=stale.at,
+            events=[
+                *facts.all(Kind.SATELLITE_CONNECTED)[-3:],
+                stale,
+                facts.last(Kind.SATELLITE_WAITING),
+            ],
+            not_seen=("“Begin DeviceManager cycle” after it",),
+        )
+    _tools(case)
+    mismatch = facts.first(Kind.CONTROLLER_ERROR)
+    if mismatch is not None:
+        graph.add(
+            "controller.version-mismatch",
+            "controller",
+            f"Satellite and controller are of different versions ({mismatch.data.get('version', '?')}).",
+            begin=mismatch.at,
+            events=[mismatch],
+        )
+
+
+def _stays_down(case: Case, ended: str) -> None:
+    """A satellite that is gone keeps the pools away, whatever their first error was."""
+    gone = case.graph.nodes[ended]
+    if "stays failed" not in gone.sentence and gone.code != "satellite.stopped":
+        return
+    for pool in case.pools:
+        last = max((attempt.at for attempt in pool.attempts if attempt.error), default=0.0)
+        if last > gone.begin and pool.ready is None:
+            case.graph.link(
+                ended,
+                f"pool.unavailable:{pool.subject}",
+                "without its satellite the node stays OFFLINE",
+            )
+
+
+def _known(case: Case, code: str) -> bool:
+    return any(key.startswith(f"{code}:") for key in case.graph.nodes)
+
+
+def _tools(case: Case) -> None:
+    facts = case.facts
+    tool = facts.first(Kind.SATELLITE_TOOL_MISSING)
+    if tool is not None and not _known(case, "satellite.stuck"):
+        case.graph.add(
+            "satellite.tool-missing",
+            "satellite",
+            f"The satellite could not use {tool.data.get('tool', 'a tool')} at {secs(tool.at)}: volumes that need it do not come up.",
+            begin=tool.at,
+            events=[tool, *facts.all(Kind.RESOURCE_FAILED)[:3]],
+            confidence=Confidence.LIKELY,
+            alternatives=("satellite.stuck",),
+            tell="the error report that the line names: not there, or hanging",
+        )
+    utils = next(
+        (e for e in facts.all(Kind.SATELLITE_ERROR) if e.data.get("class") == "utils-there"), None
+    )
+    module = next(
+        (e for e in facts.all(Kind.MODULE_FAILED) if e.data.get("by") == "satellite"), None
+    )
+    if utils is not None and module is not None and facts.first(Kind.MODULE_LOADED) is None:
+        case.graph.add(
+            "drbd.module-missing",
+            "host",
+            f"DRBD's programs are installed and its module was not there when the satellite looked ({secs(module.at)}).",
+            begin=module.at,
+            events=[
+                utils,
+                module,
+                *[e for e in facts.all(Kind.SATELLITE_ERROR) if e.data.get("class") == "events2"][
+                    :1
+                ],
+            ],
+            not_seen=("“drbd: initialized” of the kernel",),
+        )
+
+
+def _storage(case: Case) -> None:
+    rules_devices.missing(case)
+    reports = [
+        e
+        for e in case.facts.all(Kind.SATELLITE_ERROR)
+        if e.data.get("class") == "report" and not e.data.get("err", "").startswith("/proc/")
+    ]
+    resources = case.facts.all(Kind.RESOURCE_FAILED)
+    explained = any(
+        _known(case, code)
+        for code in (
+            "storage.missing",
+            "satellite.stuck",
+            "satellite.tool-missing",
+            "satellite.error",
+        )
+    )
+    if resources and not explained:
+        rules_devices.errors_of(case, resources)
+    elif reports and not explained:
+        first = reports[0]
+        case.graph.add(
+            "satellite.error",
+            "satellite",
+            f"The satellite wrote {sum(e.count for e in reports)} error report{'s' if len(reports) > 1 else ''} from {secs(first.at)} on: “{first.data.get('err', '')[:120]}”.",
+            begin=first.at,
+            events=reports[:5],
+            confidence=Confidence.LIKELY,
+            tell="the reports themselves",
+        )
+
+
+def _drbd(case: Case) -> None:
+    facts = case.facts
+    for event in facts.all(Kind.DRBD_SPLIT_BRAIN)[:10]:
+        healed = next(
+            (
+                e
+                for e in facts.all(Kind.DRBD_CONNECTION, event.subject)
+                if e.at > event.at and e.data.get("to") == "Connected"
+            ),
+            None,
+        )
+        case.graph.add(
+            "drbd.split-brain",
+            event.subject,
+            f"Split brain of {name(event.subject)} with {event.data.get('peer', 'its peer')} at {secs(event.at)}: both changed data without each other"
+            f"{f'; connected again at {secs(healed.at)}' if healed is not None else ''}.",
+            begin=event.at,
+            end=healed.at if healed is not None else None,
+            events=[event, healed],
+        )
+    for event in facts.all(Kind.DRBD_IO_ERROR)[:10]:
+        case.graph.add(
+            "drbd.io-error",
+            event.subject,
+            f"The disk under {name(event.subject)} failed at {secs(event.at)}.",
+            begin=event.at,
+            events=[event],
+        )
+    for subject in facts.subjects(Kind.DRBD_QUORUM_LOST)[:10]:
+        lost = facts.all(Kind.DRBD_QUORUM_LOST, subject)[-1]
+        back = facts.first(Kind.DRBD_QUORUM_BACK, subject, after=lost.at)
+        up = any(e.at <= lost.at for e in facts.all(Kind.DRBD_DISK, subject))
+        if up and back is None and facts.end - lost.at > 30.0:
+            rules_devices.quorum(case, lost, [])
+
+
+def _kernel(case: Case) -> None:
+    facts, graph = case.facts, case.graph
+    for kind, code, text in (
+        (Kind.DISK_FULL, "host.disk-full", "A file system was full"),
+        (Kind.IO_ERROR, "host.io-error", "A disk reported errors"),
+        (Kind.HUNG_TASK, "host.hung-task", "A process hung in the kernel"),
+        (Kind.KERNEL_OOPS, "host.kernel-fault", "The kernel reported a fault of its own"),
+        (Kind.OOM_KILL, "host.out-of-memory", "Memory ran out and a process was killed"),
+    ):
+        found = facts.all(kind)
+        if not found:
+            continue
+        first = found[0]
+        who = first.data.get("name") or first.data.get("dev") or ""
+        key = graph.add(
+            code,
+            "host",
+            f"{text} at {secs(first.at)}{f' ({who})' if who else ''}: “{first.evidence[0].text[:160]}”.",
+            begin=first.at,
+            events=found[:5],
+        )
+        if code == "host.disk-full":
+            _hurt_by_full_disk(case, key, first)
+
+
+def _hurt_by_full_disk(case: Case, key: str, first: Event) -> None:
+    for effect in list(case.graph.nodes):
+        code = effect.partition(":")[0]
+        if code in {"incus.fatal", "incus.panic", "satellite.failed", "controller.failed"}:
+            case.graph.link(key, effect, "what it writes had no room", [first])
+
+
+def _units(case: Case) -> None:
+    facts, graph = case.facts, case.graph
+    for event in facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT):
+        subject = event.subject
+        if subject in _CHAIN or f"unit.failed:{subject}" in graph.nodes:
+            continue
+        under = subject.startswith(_UNDER) or "wait-online" in subject or subject.endswith(".mount")
+        if not under:
+            continue
+        key = graph.add(
+            "unit.failed",
+            subject,
+            f"{name(subject)} failed at {secs(event.at)}.",
+            begin=event.at,
+            events=[event, facts.first(Kind.UNIT_EXITED, subject)],
+            note=True,
+        )
+        for effect in list(graph.nodes):
+            code = effect.partition(":")[0]
+            if _rests_on(subject, code):
+                graph.link(key, effect, f"{name(subject)} is under it", [event])
+    _controller_unit(case)
+
+
+def _controller_unit(case: Case) -> None:
+    failed = case.facts.first(Kind.UNIT_FAILED, CONTROLLER_UNIT)
+    if failed is not None:
+        case.graph.add(
+            "controller.failed",
+            "controller",
+            f"The controller on this host failed at {secs(failed.at)}.",
+            begin=failed.at,
+            events=[failed, case.facts.first(Kind.UNIT_EXITED, CONTROLLER_UNIT)],
+        )
+
+
+def _rests_on(unit: str, code: str) -> bool:
+    if "wait-online" in unit or "network" in unit.lower():
+        return code in {
+            "network.late",
+            "controller.unreachable",
+            "controller.name",
+            "incus.dependency-failed",
+        }
+    if "modules-load" in unit:
+        return code.startswith("drbd.module-")
+    if unit.endswith(".mount") or "zfs" in unit or "lvm2" in unit:
+        return code in {"storage.missing", "volume.not-mountable"}
+    return unit == "unit/lxcfs.service" and code == "incus.dependency-failed"
+
+
+def _early(case: Case) -> None:
+    """Say who else started incusd than its start-up check, where its pools failed for being early (facts/incus.md U6)."""
+    facts = case.facts
+    incus = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
+    listening = facts.first(Kind.UNIT_LISTENING, "unit/incus.socket")
+    if incus is None or listening is None:
+        return
+    check = facts.first(Kind.UNIT_STARTING, STARTUP_UNIT)
+    if check is not None and check.at <= incus.at:
+        return
+    late = [
+        key
+        for key in case.graph.nodes
+        if key.startswith(("satellite.late", "order.", "controller."))
+    ]
+    key = case.graph.add(
+        "incus.socket-early",
+        "incus",
+        f"incus.service began at {secs(incus.at)}, before its start-up check "
+        f"{f'({secs(check.at)})' if check is not None else '(which never ran)'}: something else touched its socket.",
+        begin=incus.at,
+        events=[listening, incus, check],
+        confidence=Confidence.LIKELY,
+        alternatives=("incus.service is enabled or wanted by itself",),
+        tell="systemctl show -p WantedBy incus.service; what ran in the second before",
+        note=True,
+    )
+    for effect in late:
+        if effect.startswith("satellite.late"):
+            case.graph.link(key, effect, "so early the satellite cannot be ready", [incus])
+
+
+def _notes(case: Case) -> None:
+    facts, graph = case.facts, case.graph
+    unclean = facts.all(Kind.UNCLEAN_BEFORE)
+    if unclean:
+        graph.add(
+            "host.power-loss",
+            "host",
+            "The boot before ended without a shutdown (power loss, crash or reset).",
+            begin=unclean[0].at,
+            events=unclean[:4],
+            confidence=Confidence.LIKELY,
+            note=True,
+        )
+    steps = facts.all(Kind.CLOCK_STEP)
+    if steps:
+        by = next((e.data["seconds"] for e in steps if "seconds" in e.data), "")
+        graph.add(
+            "host.clock-step",
+            "host",
+            f"The clock was set{f' by {float(by):.0f} s' if by else ''} at {secs(steps[0].at)}.",
+            begin=steps[0].at,
+            events=steps[:4],
+            note=True,
+        )
+        for effect in list(graph.nodes):
+            if effect.startswith("controller.tls:"):
+                graph.link("host.clock-step:host", effect, "certificates are judged by the clock")
+    timeout = facts.first(Kind.NETWORK_TIMEOUT)
+    if timeout is not None and not _known(case, "network.late"):
+        graph.add(
+            "network.late",
+            "host",
+            f"The network was not up when the wait for it was given up ({secs(timeout.at)}).",
+            begin=timeout.at,
+            events=[timeout],
+            note=True,
+        )

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One word and one sentence for a boot."""
+
+from tidegate.boot.case import Case, name, secs
+from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT
+from tidegate.boot.model import Cause, Kind, Outcome, Status
+
+_FATAL = (
+    "incus.panic",
+    "incus.fatal",
+    "incus.never-started",
+    "incus.start-limit",
+    "incus.dependency-failed",
+    "satellite.start-timeout",
+    "satellite.killed",
+    "satellite.failed",
+    "satellite.stopped",
+    "satellite.false-online",
+    "satellite.not-started",
+)
+"""What does not end by itself."""
+
+
+def status(case: Case, causes: tuple[Cause, ...]) -> Status:
+    """Return the verdict in one word."""
+    faults = [cause for cause in causes if not cause.note]
+    if any(story.outcome is Outcome.LOST for story in case.instances):
+        return Status.DOWN
+    lasting = [cause for cause in faults if cause.code in _FATAL and not _over(case, cause)]
+    if lasting:
+        return Status.DOWN
+    waiting = [pool for pool in case.pools if pool.outcome is Outcome.WAITING]
+    if waiting or any(story.outcome is Outcome.WAITING for story in case.instances):
+        return Status.COMING_UP
+    if any(cause.end is None and cause.first for cause in faults):
+        return Status.COMING_UP if not _complete(case) else Status.LATE
+    if faults:
+        return Status.LATE
+    return Status.NOTHING_WRONG if _complete(case) else _unfinished(case)
+
+
+def _over(case: Case, cause: Cause) -> bool:
+    """Return whether what a lasting fault ended was there again later."""
+    facts = case.facts
+    if cause.code.startswith("satellite."):
+        return any(
+            facts.first(kind, subject, after=cause.begin + 0.001) is not None
+            for kind, subject in (
+                (Kind.SATELLITE_ANSWERED, None),
+                (Kind.UNIT_STARTED, SATELLITE_UNIT),
+            )
+        )
+    return facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=cause.begin) is not None
+
+
+def _complete(case: Case) -> bool:
+    """Return whether the lines go as far as everything being up."""
+    facts = case.facts
+    if facts.begun(INCUS_UNIT) is not None:
+        return facts.first(Kind.UNIT_STARTED, INCUS_UNIT) is not None
+    return (
+        any(
+            facts.first(kind) is not None
+            for kind in (
+                Kind.INCUS_STARTED,
+                Kind.STARTUP_FINISHED,
+                Kind.SATELLITE_READY,
+                Kind.CONTROLLER_STARTED,
+            )
+        )
+        or facts.first(Kind.SATELLITE_ANSWERED) is not None
+    )
+
+
+def _unfinished(case: Case) -> Status:
+    begun = case.facts.begun(INCUS_UNIT) is not None
+    return Status.COMING_UP if begun or case.facts.timeline.events else Status.UNDECIDED
+
+
+def sentence(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
+    """Return the verdict as a sentence."""
+    firsts = [cause for cause in causes if cause.first]
+    if found is Status.NOTHING_WRONG:
+        text = f"nothing wrong{_up(case)}"
+        if any(cause.code == "host.power-loss" for cause in causes):
+            text += "; the boot before had ended without a shutdown"
+        return f"{text}."
+    if found is Status.UNDECIDED:
+        return "undecided: too little was read to tell what happened."
+    hit = _hit(case, found)
+    if not firsts:
+        return f"{hit or 'the lines end while things still come up'}."
+    first = firsts[0].sentence.rstrip(".")
+    maybe = {"certain": "", "likely": "probably: ", "possible": "possibly: "}[firsts[0].confidence]
+    more = (
+        f" {len(firsts) - 1} more first cause{'s' if len(firsts) > 2 else ''} below."
+        if len(firsts) > 1
+        else ""
+    )
+    return f"{hit}{'. ' if hit else ''}First cause: {maybe}{first}.{more}"
+
+
+def _up(case: Case) -> str:
+    active = case.facts.first(Kind.UNIT_STARTED, INCUS_UNIT)
+    if active is not None:
+        return f": Incus and what it starts were up at {secs(active.at)}"
+    ready = case.facts.first(Kind.SATELLITE_READY) or case.facts.first(Kind.SATELLITE_ANSWERED)
+    return f": the satellite was ready at {secs(ready.at)}" if ready is not None else ""
+
+
+def _names(subjects: list[str]) -> str:
+    shown = ", ".join(name(subject) for subject in subjects[:4])
+    return f"{shown} and {len(subjects) - 4} more" if len(subjects) > 4 else shown
+
+
+def _named(subjects: list[str]) -> str:
+    return f"instance{'s' if len(subjects) > 1 else ''} {_names(subjects)}"
+
+
+def _hit(case: Case, found: Status) -> str:
+    lost = [story.subject for story in case.instances if story.outcome is Outcome.LOST]
+    waiting = [story.subject for story in case.instances if story.outcome is Outcome.WAITING]
+    late = [story.subject for story in case.instances if story.outcome is Outcome.LATE]
+    pools = [pool for pool in case.pools if pool.outcome in {Outcome.LATE, Outcome.WAITING}]
+    said = []
+    if lost:
+        said.append(f"{_named(lost)} stayed down")
+    if waiting:
+        said.append(f"{_named(waiting)} had not started when the lines end")
+    if late:
+        said.append(f"{_named(late)} came late")
+    for pool in pools:
+        if pool.outcome is Outcome.WAITING:
+            said.append(f"pool {pool.name} was unavailable to the end of the lines")
+        elif not pool.attempts or pool.ready is None:
+            said.append(f"pool {pool.name} came late")
+        else:
+            said.append(
+                f"pool {pool.name} was unavailable until {'' if pool.exact else 'about '}{secs(pool.ready)}"
+            )
+    if not said and found is Status.DOWN:
+        said.append(
+            "what should run was not started"
+            if case.facts.begun(INCUS_UNIT) is None
+            else "something stayed down"
+        )
+    if not said and found is Status.LATE:
+        said.append("what was to start is up as far as the lines tell, beside a fault")
+    text = "; ".join(said)
+    return text[:1].upper() + text[1:]
