@@ -2,7 +2,8 @@
 """``python -m tests.lab.installed``: Tidegate as docs/install.md puts it onto a host, on a machine of its own; and taken away again.
 
 ``packaging/install.sh`` runs in the golden system (with ``python3-venv``, the wheels given beside), a machine is booted on what it made with
-devices that come late, gate and agent as packaged, and then it is uninstalled while everything runs.
+devices that come late, agent as packaged and the gate as ``tidegate units apply`` puts it in, and then it is uninstalled while everything
+runs.
 """
 
 import shutil
@@ -25,18 +26,13 @@ _PROJECT = (
 )
 _HOME = "/root/tidegate"
 _WHEELS = "/root/wheels"
-_SYSTEM = "/etc/systemd/system"
-_UNITS = "/usr/local/lib/systemd/system"
-_DROP_IN = "[Unit]\nAfter=tidegate-ready.service\nWants=tidegate-ready.service\n"
+_DROP_INS = "/etc/systemd/system/incus.service.d"
 _NATIVE = "python3-venv"
 _LEARNS = 30.0
 _WATCHED = ("/opt", "/usr/local", "/etc")
-_ENABLE = (
-    ("systemctl", "enable", "--now", "tidegate-agent.service"),
-    ("systemctl", "enable", "tidegate-ready.service"),
-)
+_TIDEGATE = "/usr/local/bin/tidegate"
+_ENABLE = ("systemctl", "enable", "--now", "tidegate-agent.service")
 _MAP = "/var/lib/tidegate/wanted.json"
-_DROP_INS = f"{_SYSTEM}/incus.service.d"
 
 
 def _overlaid(below: str, layer: Path, script: str, *, timeout: float) -> str:
@@ -108,22 +104,21 @@ def _uncompiled(installed: Path) -> Iterator[Path]:
 
 
 def _ours(each: machine.Machine) -> str:
-    """Every file of ours outside home directories and what we know."""
-    words = ["find", *_WATCHED, "-name", "*tidegate*"]
+    """Every file of ours outside home directories and what we know, and the directory that was made for one."""
+    words = ["find", *_WATCHED, "-name", "*tidegate*", "-o", "-path", _DROP_INS]
     return each.exec(words, check=False)
 
 
 def _set_up(each: machine.Machine) -> None:
-    """What a person does after installing: start the agent, which learns what is wanted, and put the gate before Incus."""
-    for words in _ENABLE:
-        each.exec(words)
+    """What a person does after installing: start the agent, which learns what is wanted, and have the boot ordered."""
+    each.exec(_ENABLE)
     until = time.monotonic() + _LEARNS
     while not all(f'"{name}"' in _text(each.inside(_MAP)) for name in seed.INSTANCES):
         if time.monotonic() > until:
             raise host.LabError(f"no complete {_MAP} after {_LEARNS:.0f} s")
         time.sleep(run.POLL)
-    each.inside(_DROP_INS).mkdir(exist_ok=True)
-    each.inside(f"{_DROP_INS}/60-tidegate-gate.conf").write_text(_DROP_IN)
+    for verb in ("apply", "verify"):
+        each.exec([_TIDEGATE, "units", verb], timeout=60)
 
 
 def _text(path: Path) -> str:
@@ -145,7 +140,7 @@ def _try(each: machine.Machine, master: controller.Controller) -> list[str]:
         if starts and starts[0] < fault_end
     ]
     wrong += [f"{name} does not run" for name in seed.INSTANCES if not watch.running(name)]
-    status = each.exec(["/usr/local/bin/tidegate", "status"], check=False)
+    status = each.exec([_TIDEGATE, "status"], check=False)
     if "nothing to do" not in status:
         wrong.append(f"tidegate status says:\n{status}")
     for unit in ("tidegate-agent.service", "tidegate-ready.service"):
@@ -153,7 +148,7 @@ def _try(each: machine.Machine, master: controller.Controller) -> list[str]:
         if state != "active":
             wrong.append(f"{unit} is {state}")
     told = each.exec([f"{_HOME}/packaging/install.sh", "uninstall"], check=False, timeout=60)
-    if left := _ours(each).replace(f"{_DROP_INS}/60-tidegate-gate.conf", "").split():
+    if left := _ours(each).split():
         wrong.append(f"left after uninstall: {' '.join(left)}\n{told}")
     watch.look()
     wrong += [

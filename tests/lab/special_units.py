@@ -53,6 +53,7 @@ def tell(tale: tales.Tale) -> None:
         before = tree(scene)
         for strategy in variants.SET_UP:
             _there_and_back(tale, scene, strategy, before)
+        _drift(tale, scene)
         _analyze(tale, scene)
 
 
@@ -76,6 +77,26 @@ def _there_and_back(
     tale.expect(not differs, f"{strategy}: remove restores every byte", differs)
     after = scene.unit("incus.service", "After").split()
     tale.expect(tales.GATE not in after, f"{strategy}: removed from systemd's memory too", after)
+
+
+def _drift(tale: tales.Tale, scene: tales.Scene) -> None:
+    """What a person or a package changes afterwards is seen, and put right by applying again."""
+    apply, verify = variants.SET_UP["gate"][-1], ("units", "verify")
+    scene.tidegate(*apply)
+    ours = scene.each.inside(f"{variants.SYSTEM}/incus.service.d/60-tidegate-gate.conf")
+    ours.write_text(ours.read_text().replace("After=", "#After="))
+    said = scene.tidegate(*verify, check=False)
+    tale.expect("60-tidegate-gate.conf" in said, "verify sees that a drop-in was edited", said)
+    scene.tidegate(*apply)
+    packaged = scene.each.inside("/usr/lib/systemd/system/incus.service")
+    text = packaged.read_text()
+    packaged.write_text(f"{text}# another version of the package\n")
+    said = scene.tidegate(*verify, check=False)
+    tale.expect("daemon-reload" in said, "verify sees that a package changed its unit", said)
+    scene.each.exec(["systemctl", "daemon-reload"])
+    said = scene.tidegate(*verify, check=False)
+    tale.expect("systemd has loaded it" in said, "and nothing more after a daemon-reload", said)
+    scene.tidegate("units", "remove")
 
 
 def _analyze(tale: tales.Tale, scene: tales.Scene) -> None:
