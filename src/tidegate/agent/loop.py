@@ -6,11 +6,12 @@ import collections
 import functools
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from tidegate.agent.keeper import Keeper
 from tidegate.agent.memory import Memory
 from tidegate.agent.meter import Meter
+from tidegate.agent.muting import Muting
 from tidegate.agent.observer import Observer
 from tidegate.agent.recorder import Recorder
 from tidegate.clients import errors
@@ -58,6 +59,7 @@ class Loop:
         keeper: Keeper | None,
         memory: Memory | None = None,
         meter: Meter | None = None,
+        muting: Muting | None = None,
         idle: str = "",
         boottime: Callable[[], float],
         wall: Callable[[], float],
@@ -69,6 +71,7 @@ class Loop:
         self._keeper = keeper
         self._memory = memory
         self._meter = meter
+        self._muting = muting
         self._idle = idle
         self._boottime = boottime
         self._wall = wall
@@ -77,7 +80,7 @@ class Loop:
         self._orders: collections.deque[step.Event] = collections.deque(maxlen=MOST_ORDERS)
         self._wake_at: float | None = None
         self._next: asyncio.Event = asyncio.Event()
-        self._report = observer.judge()
+        self._report = self._told(observer.judge())
         self._unsaved: dict[str, Trouble] = {}
         self._map: WantedMap | None = None
         self._map_drawn = asyncio.Event()
@@ -159,7 +162,7 @@ class Loop:
         self._observer.changed.clear()
         report = self._observer.judge()
         actions = self._decide(report) if self._actuator is not None else ()
-        self._report = report
+        self._report = self._told(report)
         self.last_cycle = self._boottime()
         if self._recorder is not None:
             self._recorder.report(report, self.sentence)
@@ -171,6 +174,18 @@ class Loop:
         self._next.set()
         self._next = asyncio.Event()
         return actions
+
+    def mutes(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer a request about mutes; the next report is told accordingly."""
+        if self._muting is None:
+            return {"exit": 2, "text": "tidegate health: nothing is kept here\n"}
+        answer = self._muting.answer(request, self._report)
+        self._observer.changed.set()
+        return answer
+
+    def _told(self, report: Report) -> Report:
+        """Return the report as people are told it; decided is by what ``report`` says."""
+        return report if self._muting is None else self._muting.apply(report)
 
     def _decide(self, report: Report) -> tuple[Action, ...]:
         """Return what to do now; it is remembered on disk before it is done."""

@@ -60,6 +60,9 @@ class Scene(Protocol):
     def note(self, event: HistoryEvent) -> None:
         """Have history remember ``event``."""
 
+    def mutes(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer a request about mutes."""
+
 
 class Views:
     """Answers requests about one scene. ``boottime`` gives seconds since boot."""
@@ -80,6 +83,8 @@ class Views:
                 yield self._why(request, terminal)
             case "snapshot":
                 yield {"exit": 0, "text": msgspec.json.encode(self._scene.snapshot).decode() + "\n"}
+            case "mute" | "unmute" | "mutes":
+                yield self._scene.mutes(request)
             case "wait":
                 async for answer in self._wait(request):
                     yield answer

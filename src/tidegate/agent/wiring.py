@@ -22,6 +22,7 @@ from tidegate.agent.keeper import Keeper
 from tidegate.agent.loop import Loop
 from tidegate.agent.memory import Memory
 from tidegate.agent.meter import Meter
+from tidegate.agent.muting import Muting
 from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
@@ -108,6 +109,7 @@ async def open_parts(
             keeper=keeper if keep else None,
             memory=Memory(Path(config.agent.run_dir)) if keep and act else None,
             meter=meter,
+            muting=Muting(Path(config.agent.state_dir), clock.wall, may_write=keep),
             idle=OBSERVES if keep else "",
             boottime=boot.seconds,
             wall=clock.wall,

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "status": "how everything is, worst first, on one screen",
     "why": "why a subject is not ready: the chain down to the first cause, and what to do",
+    "health": "mute findings nobody wants to hear of for a while; list what is muted",
     "wait": "wait until subjects are ready, with progress",
     "gate": "hold Incus at boot until the storage is proven ready; for tidegate-ready.service",
+    "boot": "what happened at a boot and why: list, show, explain, compare, export",
     "stats": "how long boots take here: median, p95, worst, trend",
     "check": "a plugin for Nagios and Icinga, with perfdata",
     "agent": "the supervisor: recovers pools and instances the moment they can be",

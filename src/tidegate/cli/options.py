@@ -19,7 +19,16 @@ DEFAULT_RUN_DIR = "/run/tidegate"
 CONFIG_FILE = "/etc/tidegate/tidegate.toml"
 CONFIG_DIRECTORY = "/etc/tidegate/conf.d"
 
-_UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
+_UNITS = {
+    "": 1.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "ms": 0.001,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
 
 
 class Help(argparse.RawDescriptionHelpFormatter):

@@ -46,6 +46,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     """Seconds since boot from which on it has been like this."""
     waiting: bool = False
+    muted: bool = False
+    """A person wants to hear no more of it: it is shown, and counts in no grade. What is ready, and what is done, it never changes."""
 
 
 class SubjectState(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ def render(report: Report, snapshot: Snapshot, terminal: Terminal, *, sentence: 
         _head(report, snapshot, terminal),
         "\n".join(_layers(report, terminal)),
         "\n".join(_findings(report, terminal)),
+        "\n".join(_muted(report, terminal)),
         _sources(snapshot, terminal),
     ]
     if sentence:
@@ -106,12 +107,25 @@ def _findings(report: Report, terminal: Terminal) -> Iterator[str]:
 
 
 def grouped(findings: Sequence[Finding]) -> Iterator[tuple[Finding, ...]]:
-    """Yield the findings that are not ok, those of one code and grade together, in the order of the first of each."""
+    """Yield the findings that are neither ok nor muted, those of one code and grade together, in the order of the first of each."""
     groups: dict[tuple[Grade, str], list[Finding]] = {}
     for finding in findings:
-        if finding.grade is not Grade.OK:
+        if finding.grade is not Grade.OK and not finding.muted:
             groups.setdefault((finding.grade, finding.code), []).append(finding)
     return (tuple(group) for group in groups.values())
+
+
+def _muted(report: Report, terminal: Terminal) -> Iterator[str]:
+    """Yield what is muted, a line each: out of the grade, not out of sight."""
+    muted = [finding for finding in report.findings if finding.muted]
+    if not muted:
+        return
+    yield terminal.heading("Muted (tidegate health list)")
+    for finding in muted[:MOST_SHOWN]:
+        text = f"{finding.code}  {harmless(str(finding.subject))}: {finding.observed}"
+        yield "  " + terminal.wrap(text, indent=4, first=2)
+    if len(muted) > MOST_SHOWN:
+        yield f"  … and {len(muted) - MOST_SHOWN} more"
 
 
 def _others(findings: Sequence[Finding]) -> str:

@@ -12,7 +12,7 @@ from tidegate.report import document
 
 FINDING = {
     *("code", "grade", "subject", "observed", "expected", "remedy", "source", "age", "since"),
-    "waiting",
+    *("waiting", "muted"),
 }
 
 
