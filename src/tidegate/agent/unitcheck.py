@@ -68,7 +68,7 @@ async def look(root: Path, config: Config, asked: Asked, place: Place | None = N
         troubles.append(trouble)
     if asked.boot == 0 and root == unitview.HOST and unitview.is_booted():
         try:
-            times = lastboot.merged(await _manager(names), times)
+            times = lastboot.merged(await of_manager(names), times)
             sources.insert(0, "systemd")
         except errors.ClientError as error:
             troubles.append(error.trouble)
@@ -121,8 +121,11 @@ def _command(root: Path, boot: int, names: Sequence[str]) -> list[str]:
     ]
 
 
-async def _manager(names: Sequence[str]) -> Mapping[str, UnitTimes | None]:
-    async with Manager() as manager:
+async def of_manager(
+    names: Sequence[str], address: str | None = None
+) -> Mapping[str, UnitTimes | None]:
+    """Ask the manager on the bus at ``address`` (default: the system bus) when each unit started. Raises ClientError."""
+    async with Manager(address) as manager:
         return {name: of_unit(await manager.unit(name)) for name in names}
 
 

@@ -3,11 +3,13 @@
 
 import gzip
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests import unit_trees
 from tests.recordings import DATA
+from tests.unit.clients.systemd.conftest import Daemon, FakeSystemd
 
 from tidegate.agent import unitcheck
 from tidegate.agent.unitcheck import Asked
@@ -38,6 +40,28 @@ def test_a_start_that_failed_and_one_that_was_over_at_once() -> None:
     assert of(inactive_exit=2.0, inactive_enter=3.0, result="success") == UnitTimes(
         begun=2.0, up=3.0
     )
+
+
+@pytest.fixture
+async def manager(tmp_path: Path) -> AsyncIterator[tuple[FakeSystemd, str]]:
+    """A systemd on a bus of its own, and the bus's address."""
+    daemon = Daemon(tmp_path, f"unix:path={tmp_path}/bus")
+    await daemon.start()
+    fake = FakeSystemd()
+    await fake.serve(daemon.address)
+    yield fake, daemon.address
+    await fake.close()
+    await daemon.kill()
+
+
+@pytest.mark.needs("dbus-daemon")
+async def test_systemd_is_asked_over_the_bus(manager: tuple[FakeSystemd, str]) -> None:
+    fake, address = manager
+    fake.units["incus.service"].update(
+        NRestarts=("u", 0), ActiveEnterTimestampMonotonic=("t", 4_500_000)
+    )
+    told = await unitcheck.of_manager(["incus.service", "tidegate-guard.socket"], address)
+    assert told["incus.service"] == UnitTimes(begun=1.549, up=4.5)
 
 
 @pytest.fixture
