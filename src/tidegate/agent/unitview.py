@@ -5,6 +5,8 @@ Below another root only files count. On this host systemd, Incus and LINSTOR are
 systemd says that it runs: connecting to its socket would start it.
 """
 
+import asyncio
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -141,7 +143,8 @@ async def _storage_pools(
         return None
     finally:
         await linstor.aclose()
-    return tuple(storage_pool(row) for row in rows if row.provider_kind != "DISKLESS")
+    pools = (storage_pool(row) for row in rows if row.provider_kind != "DISKLESS")
+    return tuple([await asyncio.to_thread(followed, pool) for pool in pools])
 
 
 def storage_pool(row: linstor_wire.StoragePool) -> StoragePool:
@@ -153,6 +156,14 @@ def storage_pool(row: linstor_wire.StoragePool) -> StoragePool:
         provider=row.provider_kind,
         directory=directory if row.provider_kind.startswith("FILE") else "",
     )
+
+
+def followed(pool: StoragePool) -> StoragePool:
+    """Return ``pool`` with the place its directory really is, where links lead elsewhere."""
+    if not pool.directory:
+        return pool
+    real = os.path.realpath(pool.directory)
+    return pool if real == pool.directory else msgspec.structs.replace(pool, target=real)
 
 
 async def reload(names: Iterable[str], *, changed: bool) -> bool:

@@ -97,9 +97,7 @@ def told_by_itself(index: Index) -> bool:
 
 
 def _satellite(host: HostView, chosen: Strategy, *, patient: bool) -> Iterator[tuple[str, str]]:
-    directories = sorted(
-        {pool.directory for pool in host.storage_pools or () if pool.is_of_files and pool.directory}
-    )
+    directories = sorted({place for pool in host.storage_pools or () for place in pool.places})
     unit = [
         f"After={' '.join(STORAGE_UNITS)}",
         *(f"RequiresMountsFor={_quoted(directory)}" for directory in directories),

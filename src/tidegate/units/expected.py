@@ -74,9 +74,7 @@ def _of_incus(scene: Scene) -> Iterator[Rule]:
 
 def _of_storage(scene: Scene) -> Iterator[Rule]:
     for pool in scene.host.storage_pools or ():
-        if not pool.is_of_files or not pool.directory:
-            continue
-        for path in names.above(pool.directory)[:-1]:
+        for path in (path for place in pool.places for path in names.above(place)[:-1]):
             mount = names.from_path(path, "mount")
             if scene.index.unit(mount).load is Load.LOADED:
                 why = f"the pool {pool.name} lies on it: in the bare mount point the satellite makes all volumes anew"

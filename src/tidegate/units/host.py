@@ -79,11 +79,20 @@ class StoragePool(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     directory: str = ""
     """Where a file-based pool keeps its volumes; "" for others, or when not known."""
+    target: str = ""
+    """Where that really is, when links lead elsewhere: systemd follows none for ``RequiresMountsFor=``."""
 
     @property
     def is_of_files(self) -> bool:
         """True for pools whose volumes are files in a directory."""
         return self.provider.startswith("FILE")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The directories that must be mounted before the satellite looks at this pool."""
+        if not self.is_of_files:
+            return ()
+        return tuple(dict.fromkeys(place for place in (self.directory, self.target) if place))
 
 
 class IncusView(msgspec.Struct, frozen=True, kw_only=True):

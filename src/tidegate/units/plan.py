@@ -238,12 +238,14 @@ def _unwritable(what: str) -> Trouble:
 
 
 def _remarks(host: HostView, wanted: Mapping[str, str], *, pull: bool) -> Iterator[str]:
-    pools = [pool.name for pool in host.storage_pools or () if pool.is_of_files and pool.directory]
+    pools = [pool.name for pool in host.storage_pools or () if pool.places]
     if pools:
         yield (
             f"the satellite waits for the mounts below {', '.join(sorted(pools))}: one that fails holds it, "
             "and with it every pool"
         )
+    if host.incus.clustered:
+        yield "this orders this member of the cluster alone: apply it on every member"
     if host.storage_pools is None:
         yield "LINSTOR's storage pools are not known: no mount below a file-based pool is required"
     if render.path(READY_UNIT, "limit") in wanted and pull:

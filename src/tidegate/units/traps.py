@@ -243,18 +243,22 @@ def _stop(scene: Scene) -> Iterator[Finding]:
 def _mounts(scene: Scene) -> Iterator[Finding]:
     required = {word for word, _ in scene.satellite.listed("Unit", "RequiresMountsFor")}
     for pool in scene.host.storage_pools or ():
-        if not pool.is_of_files or not pool.directory:
-            continue
-        below = [names.from_path(path, "mount") for path in names.above(pool.directory)[:-1]]
-        mounts = [name for name in below if scene.index.unit(name).load is Load.LOADED]
+        found = [(place, _mount_above(scene, place)) for place in pool.places]
         subject = ids.storage_pool(ids.StoragePoolName(pool.name))
-        covered = any(pool.directory.rstrip("/") in names.above(word) for word in required)
-        if mounts and not covered:
-            text = f"{pool.directory} lies on {mounts[0]}; {SATELLITE_UNIT} does not require it"
-            yield codes.finding("units.bare-mount-point", subject, text)
-        elif not mounts:
-            text = f"{pool.directory} lies on no mount unit"
+        for place, mount in found:
+            covered = any(place.rstrip("/") in names.above(word) for word in required)
+            if mount and not covered:
+                text = f"{place} lies on {mount}; {SATELLITE_UNIT} does not require it"
+                yield codes.finding("units.bare-mount-point", subject, text)
+        if found and not any(mount for _, mount in found):
+            text = f"{found[-1][0]} lies on no mount unit"
             yield codes.finding("units.mount-unknown", subject, text)
+
+
+def _mount_above(scene: Scene, place: str) -> str:
+    """Return the mount unit that ``place`` lies on, the nearest; "" when there is none but the root's."""
+    above = (names.from_path(path, "mount") for path in names.above(place)[:-1])
+    return next((name for name in above if scene.index.unit(name).load is Load.LOADED), "")
 
 
 def _needs(scene: Scene) -> Iterator[Finding]:

@@ -67,6 +67,16 @@ def test_the_directory_of_a_pool_of_files_is_known(
     )
 
 
+def test_a_directory_that_is_a_link_is_waited_for_at_both_ends(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    pool = StoragePool(name="p", provider="FILE_THIN", directory=f"{tmp_path}/link")
+    assert unitview.followed(pool).places == (f"{tmp_path}/link", f"{tmp_path}/real")
+    plain = StoragePool(name="p", provider="FILE_THIN", directory=f"{tmp_path}/real")
+    assert unitview.followed(plain).places == (f"{tmp_path}/real",)
+    assert StoragePool(name="p", provider="LVM").places == ()
+
+
 async def test_below_another_root_only_its_files_count(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/x86_64-linux-gnu/systemd").mkdir(parents=True)
     (tmp_path / "usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so").touch()

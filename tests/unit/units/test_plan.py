@@ -364,3 +364,8 @@ def test_a_controller_on_the_storage_that_it_controls_has_to_move() -> None:
     found = made(unit_trees.host(controller=on_linstor), strategy="order")
     assert found.offers[0].startswith("move default/ctl to a pool that is not LINSTOR's")
     assert not any("--strategy" in offer for offer in found.offers)
+
+
+def test_in_a_cluster_every_member_is_ordered_by_itself() -> None:
+    found = made(unit_trees.host(incus=IncusView(clustered=True)))
+    assert any("apply it on every member" in reason for reason in found.reasons)

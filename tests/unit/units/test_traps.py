@@ -105,6 +105,18 @@ def test_a_file_pool_on_a_mount_that_nobody_waits_for() -> None:
     assert "units.bare-mount-point" not in find(unit_trees.host(files=files, storage_pools=(pool,)))
 
 
+def test_a_file_pool_behind_a_link_is_waited_for_where_it_really_is() -> None:
+    pool = StoragePool(
+        name="files", provider="FILE", directory="/var/pools", target="/srv/pools/linstor"
+    )
+    files = {f"{unit_trees.ETC}/srv-pools.mount": MOUNT}
+    found = find(unit_trees.host(files=files, storage_pools=(pool,)))
+    assert "/srv/pools/linstor lies on srv-pools.mount" in found["units.bare-mount-point"].observed
+    assert "units.mount-unknown" not in found
+    files[SATELLITE_D] = "[Unit]\nRequiresMountsFor=/var/pools /srv/pools/linstor\n"
+    assert "units.bare-mount-point" not in find(unit_trees.host(files=files, storage_pools=(pool,)))
+
+
 def test_a_file_pool_on_no_mount_is_not_known_to_be_right() -> None:
     pool = StoragePool(name="files", provider="FILE", directory="/srv/pools/linstor")
     found = find(unit_trees.host(storage_pools=(pool,)))
