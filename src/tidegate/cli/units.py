@@ -74,6 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WHERE",
         help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}",
     )
+    _add_check_options(parser)
+    _add_shell_options(parser)
+    return parser
+
+
+def _add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("--boot", "-b"),
         type=_boot,
@@ -85,8 +91,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with check: a recorded journal of one boot, `journalctl -b -o json`",
     )
-    _add_shell_options(parser)
-    return parser
 
 
 def _boot(text: str) -> int:

@@ -21,5 +21,10 @@ and writing them is the work of shells.
 ``codes``       the codes of what can be wrong
 ``plan``        the drop-ins of the choice, and their proof
 ``render``      texts with their header, differences
+``report``      a plan for people and for programs
+``lastboot``    when units really started in one boot, and how a journal tells it
+``expected``    in which order they should have
+``compare``     the one against the other: each inversion with its times, cause and remedy
+``checked``     that, for people and for programs
 ==============  ==============================================================================================
 """
