@@ -17,11 +17,18 @@ _EXAMPLES = """\
   tidegate wait                                   everything wanted on this node
   tidegate wait satellite --timeout 2min
   tidegate wait instance/default/c1 pool/remote
+  tidegate wait api-online                        a LINSTOR controller answers
+  tidegate wait satellite-online n2 --timeout 0   any node's satellite, on any machine
+
+The last two ask the controller itself, and understand LINSTOR's own environment: LS_CONTROLLERS, LS_USERNAME, LS_PASSWORD,
+LS_BEARER_TOKEN_FILE, LS_ROOT_CA, LS_USER_CERTIFICATE, LS_USER_KEY (also with _FILE). They do what linstor-wait-until does.
+
+exit codes: 0 ready, 1 failing, 2 usage, 3 time-out, 4 ready and degraded, 5 unknown
 """
 _REPEAT = 30.0
 """Seconds after which a pipe is told the same again."""
 _LASTS = re.compile(r"\d+(?:\.\d+)? (?:s|min|h)\b")
-EXIT_UNKNOWN = 5
+EXIT_USAGE, EXIT_UNKNOWN = 2, 5
 _HEARTBEAT = 15.0
 """Seconds after which an agent that waits with us and says nothing is taken for stuck; it speaks at least every 5."""
 
@@ -56,6 +63,8 @@ def run(argv: Sequence[str]) -> int:
         "width": options.screen_width(),
     }
     progress = _Progress(quiet=chosen.quiet)
+    if chosen.subjects[:1] in (["api-online"], ["satellite-online"]):
+        return _linstor(chosen, progress)
     try:
         last = _asked(chosen, request, progress)
     except link.NoAgent as absence:
@@ -76,6 +85,30 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_UNKNOWN
     code = int(last["exit"])
     (sys.stdout if code in {0, 4} else sys.stderr).write(str(last["text"]))
+    return code
+
+
+def _linstor(chosen: argparse.Namespace, progress: "_Progress") -> int:
+    """Wait for what ``linstor-wait-until`` waits for."""
+    what, *names = chosen.subjects
+    if len(names) != (what == "satellite-online"):
+        shape = "satellite-online NODE" if what == "satellite-online" else "api-online"
+        sys.stderr.write(f"tidegate wait: write: tidegate wait {shape}\n")
+        return EXIT_USAGE
+    from tidegate.agent import waiting
+
+    last = waiting.wait(
+        what,
+        names[0] if names else "",
+        limit=chosen.timeout,
+        as_json=chosen.format == "json",
+        overrides=options.overrides(chosen),
+        config=chosen.config,
+        show=progress.show,
+    )
+    progress.end()
+    code = int(last["exit"])
+    (sys.stdout if code == 0 else sys.stderr).write(str(last["text"]))
     return code
 
 
