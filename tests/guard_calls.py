@@ -77,9 +77,9 @@ class Agent:
         self.asked.append("state")
         return self.said_state
 
-    async def mount(self) -> Mount | None:
-        self.asked.append("mount")
-        return self.said_mount
+    async def mount(self, *, checked: bool = False, flaw: str = "") -> Mount | None:
+        self.asked.append("mount" if not checked else f"checked {flaw}".strip())
+        return NOT_READY if flaw else PASSES if checked else self.said_mount
 
     async def volumes(self, _resource: ResourceName, paths: Mapping[str, str]) -> Held | None:
         self.asked.append("volumes")

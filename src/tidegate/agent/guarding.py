@@ -29,6 +29,7 @@ from tidegate.core.ids import BootId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
 from tidegate.guard import asking
 from tidegate.guard.asking import AskLocal, AskMount, AskState, AskVolumes, Local, Mount
+from tidegate.guard.bar import Why
 from tidegate.guard.volumes import Held
 from tidegate.probes import devices as device_probe
 from tidegate.recovery.choose import Verdict
@@ -150,13 +151,13 @@ class Guarding:
                 lenient = self._acts() and not self.leased and self._memory.bar.over is None
                 return guardview.state(self._scene.snapshot, lenient=lenient)
             case AskMount():
-                return await self._mount(_patience(question.patience))
+                return await self._mount(question, _patience(question.patience))
             case AskVolumes():
                 return await self._volumes(question, _patience(question.patience))
             case AskLocal():
                 return self._local(question)
 
-    async def _mount(self, patience: float) -> Mount:
+    async def _mount(self, question: AskMount, patience: float) -> Mount:
         until = self._boottime() + patience
         while True:
             snapshot, report = self._scene.snapshot, self._scene.report
@@ -168,11 +169,17 @@ class Guarding:
                 lease=self.leased,
                 exempt=guardview.exempt(snapshot, self._kept, binary(self._settings.root)),
             )
+            if question.flaw and found.ready:
+                found = msgspec.structs.replace(found, ready=False, sentence=question.flaw)
             memory, said = guardview.ruling(
                 self._memory, found, self._boottime(), self._settings.bar_limit
             )
+            wanted = guardview.wanted_resources(report)
+            if said.ruling.why is Why.READY and not question.checked and wanted:
+                # Not remembered: it is decided when the guard has looked at the lists and asks again.
+                return msgspec.structs.replace(said, check=wanted)
             settling = said.ruling.changed and guardview.is_settling(snapshot, report)
-            if not said.ruling.changed or not await self._news(until):
+            if question.flaw or not said.ruling.changed or not await self._news(until):
                 if not settling:
                     self._remember(memory)
                 return msgspec.structs.replace(said, settling=settling)

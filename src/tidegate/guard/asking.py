@@ -40,6 +40,10 @@ class AskState(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
 class AskMount(msgspec.Struct, frozen=True, kw_only=True, tag="mount"):
     """The controller says ONLINE, and Incus wants to mount a pool: may it be told?"""
 
+    checked: bool = False
+    """The controller's own lists of volumes were looked at (`Mount.check`)."""
+    flaw: str = ""
+    """What is wrong with one of them."""
     secret: str = ""
     patience: float = PATIENCE
 
@@ -81,6 +85,9 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     ruling: Ruling
     settling: bool = False
     """The agent has not looked at everything yet: it is worth asking again in a moment."""
+    check: tuple[ResourceName, ...] = ()
+    """All is ready as far as the agent sees; that the controller also names these resources' volumes to Incus, only the guard can
+    see. Nothing is decided before it has asked again, ``checked``."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,9 +132,10 @@ class Agent:
         """Return how the controllers stand; None when the agent does not answer in time."""
         return await self._ask(AskState(secret=self._secret), State)
 
-    async def mount(self) -> Mount | None:
+    async def mount(self, *, checked: bool = False, flaw: str = "") -> Mount | None:
         """Return what becomes of an ONLINE; None when the agent does not answer in time."""
-        return await self._ask(AskMount(secret=self._secret), Mount)
+        question = AskMount(secret=self._secret, checked=checked, flaw=flaw)
+        return await self._ask(question, Mount)
 
     async def volumes(self, resource: ResourceName, paths: Mapping[str, str]) -> Held | None:
         """Return whether the volumes of ``resource`` may be used; None when the agent does not answer in time."""

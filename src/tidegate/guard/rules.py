@@ -7,8 +7,9 @@ own answer passes (contract.md, processes and truth).
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -40,6 +41,10 @@ AGAIN: Final = 1.0
 """Seconds after which a good answer is asked for anew while the volume is waited for: the device may have got another name."""
 ALONE: Final = 0.4
 """Seconds for which an unusable answer is asked for again while the agent is silent (contract.md safety 11: half a second)."""
+CHECK_WITHIN: Final = 0.5
+"""Seconds for looking at what the controller would tell Incus of the volumes, before a pool may be mounted for the first time."""
+CHECK_AT_ONCE: Final = 16
+CHECK_MOST: Final = 256
 LIMITS: Final[Mapping[CallClass, float]] = {
     # Bounds against faults of ours; the transport ends calls to controllers by limits of its own, the rules their holds.
     CallClass.NODE: 12.0,
@@ -59,7 +64,7 @@ class Asked(Protocol):
     async def state(self) -> State | None:
         """How the controllers stand."""
 
-    async def mount(self) -> Mount | None:
+    async def mount(self, *, checked: bool = False, flaw: str = "") -> Mount | None:
         """What becomes of an ONLINE."""
 
     async def volumes(self, resource: ResourceName, paths: Mapping[str, str], /) -> Held | None:
@@ -123,7 +128,7 @@ class GuardRules:
         if answer.trouble is not None:
             return await self._locally(call, named)
         if named.kind is CallClass.NODE:
-            return await self._mount(call, answer)
+            return await self._mount(call, answer, ask)
         if named.resource is not None:
             return await _Hold(self, call, named, answer, ask).end()
         return None
@@ -134,7 +139,7 @@ class GuardRules:
 
     # --- the pool's mount ---------------------------------------------------------------------
 
-    async def _mount(self, call: Call, answer: Answer) -> Answer | None:
+    async def _mount(self, call: Call, answer: Answer, ask: Ask) -> Answer | None:
         """Return the node's record with another status while the bar is up; None in every other case."""
         record = online(answer)
         if record is None:
@@ -142,6 +147,9 @@ class GuardRules:
         until = call.arrived_at + SETTLE
         while True:
             said = await self._agent.mount()
+            if said is not None and said.check:
+                flaw = await self._flaw(said.check, ask)
+                said = await self._agent.mount(checked=True, flaw=flaw)
             now = self._clock()
             if said is None or not said.ruling.changed:
                 _log.debug("mount passes: %s", "no agent" if said is None else said.ruling.text)
@@ -162,6 +170,30 @@ class GuardRules:
             },
         )
         return changed(answer, record, said.ruling.text)
+
+    async def _flaw(self, resources: Sequence[ResourceName], ask: Ask) -> str:
+        """Return what would harm Incus in the controller's lists of these resources' volumes; "" for nothing (s9, s10).
+
+        What does not answer in time is no flaw: each call is looked at again when Incus makes it.
+        """
+        several = asyncio.Semaphore(CHECK_AT_ONCE)
+        found: list[str] = []
+
+        async def look(resource: ResourceName) -> None:
+            target = f"/v1/resource-definitions/{quote(resource, safe='')}/resources/{quote(self._node, safe='')}/volumes"
+            async with several:
+                answer = await ask(limit=CHECK_WITHIN, target=target, method="GET")
+            opinion = volumes.judge(CallClass.VOLUMES, answer, Held(ready=True))
+            if opinion.turn is Turn.ASK and opinion.why != "satellite-lost":
+                found.append(f"{resource}: {opinion.text}")
+
+        try:
+            async with asyncio.timeout(CHECK_WITHIN), asyncio.TaskGroup() as group:
+                for resource in resources[:CHECK_MOST]:
+                    group.create_task(look(resource), name=f"check-{resource}")
+        except TimeoutError:
+            pass
+        return min(found, default="")
 
     # --- local truth --------------------------------------------------------------------------
 

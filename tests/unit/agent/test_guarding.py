@@ -131,7 +131,7 @@ async def test_the_bar_is_remembered_by_the_next_agent_of_the_same_boot(
     node = Node(tmp_path, booting())
     node.seen_ready()
     async with node.serving(acts=acts) as (_, agent):
-        first = await agent.mount()
+        first = await agent.mount(checked=True)
     assert first is not None
     assert first.ruling.why is Why.READY
     node.scene.show(booting(devices={str(VOL): GONE}))
@@ -139,6 +139,24 @@ async def test_the_bar_is_remembered_by_the_next_agent_of_the_same_boot(
         second = await agent.mount()
     assert second is not None
     assert second.ruling.why is Why.BAR_OVER
+
+
+async def test_nothing_is_decided_before_the_controllers_lists_were_looked_at(
+    tmp_path: Path,
+) -> None:
+    node = Node(tmp_path, booting())
+    node.seen_ready()
+    async with node.serving() as (_, agent):
+        first = await agent.mount()
+        flawed = await agent.mount(checked=True, flaw="incus-volume-c1: an empty list")
+        well = await agent.mount(checked=True)
+    assert first is not None
+    assert first.check == (RD,)
+    assert flawed is not None
+    assert flawed.ruling.changed
+    assert "an empty list" in flawed.ruling.text
+    assert well is not None
+    assert well.ruling.why is Why.READY
 
 
 async def test_a_host_never_seen_ready_is_never_turned_away(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.guard_calls import (
     volumes,
 )
 
-from tidegate.core.ids import NodeName
+from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.trouble import Trouble
 from tidegate.guard.asking import Local, Mount, State
 from tidegate.guard.bar import Ruling, Why
@@ -105,7 +105,9 @@ async def test_what_is_not_online_passes_without_a_question(got: Answer) -> None
 
 async def test_an_agent_that_has_just_begun_is_asked_again_for_a_moment() -> None:
     class Settles(Agent):
-        async def mount(self) -> Mount | None:
+        async def mount(self, *, checked: bool = False, flaw: str = "") -> Mount | None:
+            assert not checked
+            assert not flaw
             self.asked.append("mount")
             await asyncio.sleep(0.01)
             return (
@@ -115,6 +117,33 @@ async def test_an_agent_that_has_just_begun_is_asked_again_for_a_moment() -> Non
     agent = Settles()
     assert await Node(agent).reviewed(MOUNT, answer(NODE)) is None
     assert len(agent.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("listed", "changed"),
+    [
+        (volumes(DEVICE), False),
+        (volumes(), True),
+        (volumes(None), True),
+        (LOST, False),
+        (GONE, False),
+    ],
+)
+async def test_what_the_controller_would_tell_incus_of_the_volumes_is_looked_at_first(
+    listed: Answer, changed: bool
+) -> None:
+    """An empty list is seen by nobody but who asks for it (s10)."""
+    names = (ResourceName("rd 1"), ResourceName("rd2"))
+    agent = Agent(mount=msgspec.structs.replace(PASSES, check=names))
+    controller = Controller(listed)
+    got = await Node(agent).reviewed(MOUNT, answer(NODE), controller)
+    assert (got is not None) == changed
+    assert sorted(target or "" for _, target in controller.asked) == [
+        "/v1/resource-definitions/rd%201/resources/n1/volumes",
+        "/v1/resource-definitions/rd2/resources/n1/volumes",
+    ]
+    assert agent.asked[0] == "mount"
+    assert agent.asked[1].startswith("checked rd 1: " if changed else "checked")
 
 
 async def test_two_minutes_are_the_end_whatever_the_agent_says() -> None:
