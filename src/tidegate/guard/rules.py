@@ -8,15 +8,17 @@ own answer passes (contract.md, processes and truth).
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from tidegate.config.model import Config
 from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.snapshot import Liveness
 from tidegate.guard import bar, interface, local_truth, volumes
-from tidegate.guard.asking import Local, Mount, State
+from tidegate.guard.asking import Agent, Local, Mount, State
 from tidegate.guard.bar import Why
 from tidegate.guard.classify import Named, classify
 from tidegate.guard.interface import (
@@ -213,6 +215,18 @@ class GuardRules:
 
     def _named(self, call: Call) -> Named | None:
         return classify(call, self._node, local_truth=self._settings.local_truth)
+
+
+def of_config(
+    config: Config, node: NodeName, *, secret: str, clock: Callable[[], float]
+) -> GuardRules:
+    """Return the rules as ``config`` (section ``guard``) wants them; ``secret`` is what the guard brings to the agent."""
+    chosen = config.guard
+    settings = Settings(
+        local_truth=chosen.local_truth, hold=chosen.hold, bar_limit=chosen.bar_limit
+    )
+    agent = Agent(Path(config.agent.run_dir), secret)
+    return GuardRules(agent, node, settings, clock=clock)
 
 
 class _Hold:
