@@ -12,6 +12,9 @@ _EXAMPLES = """\
   tidegate status                     one screen
   tidegate status --watch             again every second, until Ctrl-C
   tidegate status --format json       for programs
+  tidegate status --save now.json     keep all that is known, to be judged elsewhere
+  tidegate status --save now.json --mask
+  tidegate status --from now.json     judge what somebody saved
 """
 EXIT_USAGE = 2
 
@@ -34,13 +37,25 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="T",
         help="with --watch; default 1s",
     )
+    parser.add_argument("--save", metavar="FILE", help="write all that is known to FILE instead")
+    parser.add_argument(
+        "--mask", action="store_true", help="with --save: stand-ins for names and addresses"
+    )
+    parser.add_argument(
+        "--from", dest="saved", metavar="FILE", help="judge what --save wrote, not this host"
+    )
     options.add_host_options(parser)
     return parser
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    chosen = build_parser().parse_args(argv)
+    parser = build_parser()
+    chosen = parser.parse_args(argv)
+    if (chosen.saved and (chosen.save or chosen.watch)) or (chosen.mask and not chosen.save):
+        parser.error("--from goes with neither --save nor --watch, and --mask only with --save")
+    if chosen.save:
+        return _save(chosen)
     while True:
         code, text = _once(chosen)
         if code == EXIT_USAGE:
@@ -62,4 +77,19 @@ def _once(chosen: argparse.Namespace) -> tuple[int, str]:
         "color": options.wants_color(chosen.color),
         "width": options.screen_width(),
     }
+    if chosen.saved:
+        from tidegate.agent import offline
+
+        overrides = options.overrides(chosen)
+        return offline.answer(request, chosen.saved, overrides=overrides, config=chosen.config)
     return link.ask_or_look(chosen, request)
+
+
+def _save(chosen: argparse.Namespace) -> int:
+    code, text = link.ask_or_look(chosen, {"op": "snapshot", "format": "json"})
+    if code == 0:
+        from tidegate.agent import offline
+
+        code, text = offline.save(text, chosen.save, masked=chosen.mask)
+    (sys.stderr if code else sys.stdout).write(text)
+    return code

@@ -12,6 +12,7 @@ _EXAMPLES = """\
   tidegate why pool/remote
   tidegate why volume/incus-volume-339abc8c70f044228fba06e7bfe8579e/0
   tidegate why satellite
+  tidegate why satellite --from now.json     of what `tidegate status --save` wrote
 """
 
 
@@ -23,6 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser = options.parser("why", description, _EXAMPLES)
     parser.add_argument("subject", metavar="SUBJECT")
+    parser.add_argument(
+        "--from", dest="saved", metavar="FILE", help="of what `tidegate status --save` wrote"
+    )
     options.add_output_options(parser, ("text", "json"))
     options.add_host_options(parser)
     return parser
@@ -38,6 +42,14 @@ def run(argv: Sequence[str]) -> int:
         "color": options.wants_color(chosen.color),
         "width": options.screen_width(),
     }
-    code, text = link.ask_or_look(chosen, request)
+    if chosen.saved:
+        from tidegate.agent import offline
+
+        overrides = options.overrides(chosen)
+        code, text = offline.answer(
+            request, chosen.saved, overrides=overrides, config=chosen.config
+        )
+    else:
+        code, text = link.ask_or_look(chosen, request)
     (sys.stdout if code != 2 else sys.stderr).write(text)
     return code
