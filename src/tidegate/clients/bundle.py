@@ -9,6 +9,7 @@ import contextlib
 import io
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
@@ -36,7 +37,7 @@ def is_bundle(path: Path) -> bool:
                 return False
         with tarfile.open(path, "r|gz") as archive:
             return any(member.name == JOURNAL for _, member in zip(range(8), archive, strict=False))
-    except (OSError, tarfile.TarError, EOFError):
+    except (OSError, tarfile.TarError, EOFError, zlib.error):
         return False
 
 
@@ -48,7 +49,7 @@ def entries(path: Path, notes: Notes) -> Iterator[Entry]:
                 notes.add(f"{path.name}: holds no {JOURNAL}")
                 return
             yield from journal_files.json_lines(_chunks(file), path.name, notes)
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         notes.add(f"{path.name}: damaged, what follows is missing ({error})")
 
 
@@ -58,7 +59,7 @@ def hints(path: Path, notes: Notes) -> Hints:
         with _member(path, HINTS) as file:
             content = file.read(_MOST_HINTS) if file is not None else b"{}"
             return msgspec.json.decode(content, type=Hints)
-    except (OSError, tarfile.TarError, EOFError, msgspec.MsgspecError) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error, msgspec.MsgspecError) as error:
         notes.add(f"{path.name}: {HINTS} cannot be used ({error})")
         return Hints()
 

@@ -72,6 +72,8 @@ def horizon(analysis: BootAnalysis) -> float:
         ends += [phase.begin, phase.end or 0.0]
     for story in analysis.instances:
         ends += [story.started or 0.0, *(attempt.at for attempt in story.attempts)]
+    for pool in analysis.pools:
+        ends += [pool.ready or 0.0, *(attempt.at for attempt in pool.attempts)]
     for cause in analysis.causes:
         ends += [cause.begin, cause.end or 0.0]
     last = max(ends, default=0.0)

@@ -20,10 +20,12 @@ from tidegate.boot import catalogue
 from tidegate.boot.model import Entry, Hints
 from tidegate.report.mask_words import WORDS
 
-_IPV4: Final = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_IPV4: Final = r"(?<!\d)(?<!\d\.)(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)"
 _MAC: Final = r"\b(?:[0-9A-Fa-f]{2}[:-]){5,7}[0-9A-Fa-f]{2}\b"
-_IPV6: Final = r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
-_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?|\b\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\b"
+_IPV6: Final = r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?!\w|:\w|::)"
+_IPV6_PORT: Final = r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?=:\d+\b)"
+"""As Java writes an address with its port."""
+_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?|(?<![\w:])\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?![\w:])"
 _UUID: Final = r"\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b"
 _DEVICE: Final = (
     r"\b(?:drbd|loop|sd[a-z]{1,2}|nvme\d+n|vd[a-z]|xvd[a-z]|md|dm-|zd|sr)\d*(?:p\d+)?\b(?![-\w])"
@@ -34,14 +36,14 @@ _SECRET: Final = re.compile(
     r"[\"']?\s*(?:[:=]|\s)\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;]+)"
 )
 _PIECES: Final = re.compile(
-    f"(?P<time>{_TIME})|(?P<uuid>{_UUID})|(?P<mac>{_MAC})|(?P<ipv6>{_IPV6})|(?P<ipv4>{_IPV4})|(?P<device>{_DEVICE})|(?P<word>{_WORD})"
+    f"(?P<time>{_TIME})|(?P<uuid>{_UUID})|(?P<mac>{_MAC})|(?P<ipv6>{_IPV6_PORT}|{_IPV6})|(?P<ipv4>{_IPV4})|(?P<device>{_DEVICE})|(?P<word>{_WORD})"
 )
 _HEX: Final = re.compile(
     r"(?=[0-9A-Fa-f]*\d)(?=[0-9A-Fa-f]*[A-Fa-f])[0-9A-Fa-f]{7,}|[0-9A-Fa-f]{16,}"
 )
 _SHORT_NUMBER: Final = 8
 """Digits of a number that is kept: sizes in KiB, ports, pids; longer ones may be telephone, customer or serial numbers."""
-_LOCAL: Final = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104  text, not a place to listen
+_LOCAL: Final = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::", "0:0:0:0:0:0:0:0"})  # noqa: S104  text, not a place to listen
 _NAMED: Final = re.compile(
     r"\b(?:instance|project|pool|member|node|resource|profile|network|user|username|hostname|host|volume|server|location)="
     r"(?:\"((?:[^\"\\]|\\.)+)\"|([^\s\"]+))"
@@ -81,16 +83,19 @@ class Masker:
         self._pseudonyms: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self._kept: set[str] = set()
+        self._shy: dict[str, str] = {}
+        """Names that are words of messages as well: masked only where a name must stand, as in ``pool=local``."""
         known: dict[str, str] = {}
         for kind, group in names.items():
             for name in sorted(set(group)):
                 self._know(kind, name, known)
         self._known = known
-        self._known_pattern = _alternatives(known)
+        self._known_pattern = _alternatives(known, r"(?<![^\W_])({})(?![^\W_])")
+        self._shy_pattern = _alternatives(self._shy, r"(?<=[=/\"'])({})(?=[\"'/\s,;)]|$)")
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """How many names are words that messages consist of, and were therefore left where they stand in running text."""
+        """Names that are words which messages consist of, and were therefore left where they stand in running text."""
         return tuple(sorted(self._kept))
 
     def entry(self, entry: Entry) -> Entry:
@@ -122,6 +127,8 @@ class Masker:
         if not text:
             return text
         text = _SECRET.sub(r"\1***", text)
+        if self._shy_pattern is not None:
+            text = self._shy_pattern.sub(lambda match: self._shy[match[0].lower()], text)
         if self._known_pattern is None:
             return self._pieces(text)
         parts = self._known_pattern.split(text)
@@ -133,14 +140,20 @@ class Masker:
 
     def name(self, kind: str, name: str) -> str:
         """Return the pseudonym of a name of that kind."""
-        return self._known.get(name.lower()) or self._pseudonym(kind, name)
+        known = self._known.get(name.lower()) or self._shy.get(name.lower())
+        return known or self._pseudonym(kind, name)
 
     def _know(self, kind: str, name: str, known: dict[str, str]) -> None:
         for part in (name, *name.split(".")[:1]) if kind == "host" else (name,):
-            if not part or (part.isdecimal() and len(part) < 3) or part.lower() in known:
+            if (
+                not part
+                or (part.isdecimal() and len(part) < 3)
+                or part.lower() in {*known, *self._shy}
+            ):
                 continue
             if part.lower() in _needed():
                 self._kept.add(part)
+                self._shy[part.lower()] = self._pseudonym(kind, part.lower())
             else:
                 known[part.lower()] = self._pseudonym(kind, part.lower())
 
@@ -211,9 +224,8 @@ def names_in(message: str) -> Iterable[str]:
         yield match[1] or match[2]
 
 
-def _alternatives(known: Mapping[str, str]) -> re.Pattern[str] | None:
+def _alternatives(known: Mapping[str, str], frame: str) -> re.Pattern[str] | None:
     if not known:
         return None
     longest_first = sorted(known, key=lambda name: (-len(name), name))
-    either = "|".join(map(re.escape, longest_first))
-    return re.compile(rf"(?i)(?<![^\W_])({either})(?![^\W_])")
+    return re.compile("(?i)" + frame.format("|".join(map(re.escape, longest_first))))
