@@ -17,7 +17,7 @@ from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
 from tidegate.units import plan
-from tidegate.units.host import READY_UNIT, Strategy
+from tidegate.units.host import GUARD_SOCKET, READY_UNIT, Strategy
 from tidegate.units.packaging import INCUS_UNIT
 from tidegate.units.plan import Plan
 
@@ -71,12 +71,15 @@ def of_manager(record: Record, units: Mapping[str, Unit]) -> Iterator[Trouble]:
         unit = units[name]
         if unit.load_state != "loaded":
             yield _unloaded(f"systemd has {name} as {unit.load_state}, not as loaded")
-        elif path not in unit.drop_ins:
+        elif path.endswith(".conf") and path not in unit.drop_ins:
             yield _unloaded(f"systemd has not read {path}")
     for name, unit in sorted(units.items()):
         if unit.need_daemon_reload:
             yield _unloaded(f"the files of {name} have changed since systemd read them")
     incus = units.get(INCUS_UNIT)
+    guard = record.options.guard
+    if guard is not None and incus is not None and GUARD_SOCKET not in incus.after:
+        yield _unloaded(f"in systemd's memory {INCUS_UNIT} is not ordered after {GUARD_SOCKET}")
     gated = record.strategy in {Strategy.GATE, Strategy.ORDER}
     if gated and incus is not None and READY_UNIT not in incus.after:
         yield _unloaded(f"in systemd's memory {INCUS_UNIT} is not ordered after {READY_UNIT}")

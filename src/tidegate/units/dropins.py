@@ -182,10 +182,14 @@ def _guard(access: GuardAccess | None) -> Iterator[tuple[str, str]]:
     ]
     service = []
     if access is not None and access.controllers:
+        listed = render.variables_path(INCUS_UNIT, "guard")
         service += [
-            "# Incus asks these in turn, unless the cluster's own key storage.linstor.controller_connection is set.",
-            f"Environment={_quoted('LS_CONTROLLERS=' + ','.join((GUARD_URL, *access.controllers)))}",
+            "# A file, because what the packaging's own EnvironmentFile= says would win over any Environment=.",
+            f"EnvironmentFile=-{listed}",
         ]
+        text = "Incus asks these in turn, unless the cluster's own key storage.linstor.controller_connection is set."
+        value = ",".join((GUARD_URL, *access.controllers))
+        yield listed, render.variables(text, {"LS_CONTROLLERS": value})
     if access is not None and access.secret_file:
         service += [
             "# By it the guard knows Incus. In a file of root's: what stands here anybody may read.",

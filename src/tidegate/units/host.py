@@ -40,7 +40,7 @@ class GuardAccess(msgspec.Struct, frozen=True, kw_only=True):
     """How this node's Incus is sent to the guard; no secret is in it, only the place of one."""
 
     controllers: tuple[str, ...] = ()
-    """The real controllers, to which Incus goes on when the guard refuses: they become ``LS_CONTROLLERS=`` behind the guard. Empty
+    """The real controllers, to which Incus goes on when the guard refuses: ``LS_CONTROLLERS`` names them behind the guard. Empty
     where the cluster's own key names the guard: that key wins over the environment (facts/incus.md L40)."""
     secret_file: str = GUARD_ENVIRONMENT
     """Read as ``EnvironmentFile=-``; "" for none. Who makes the secret writes it, before it asks for this."""

@@ -16,14 +16,19 @@ def path(unit: str, topic: str) -> str:
     return f"{FOLDER}/{unit}.d/{PREFIX}{topic}.conf"
 
 
+def variables_path(unit: str, topic: str) -> str:
+    """Return the path of a file of variables beside our drop-in for ``unit``; systemd itself reads no drop-in of that name."""
+    return f"{FOLDER}/{unit}.d/{PREFIX}{topic}.env"
+
+
 def is_ours(place: str) -> bool:
-    """Return whether ``place`` is the path of a drop-in of ours."""
+    """Return whether ``place`` is the path of a drop-in of ours, or of variables beside it."""
     folder, _, name = place.rpartition("/")
     return (
         folder.startswith(f"{FOLDER}/")
         and folder.endswith(".d")
         and name.startswith(PREFIX)
-        and name.endswith(".conf")
+        and name.endswith((".conf", ".env"))
     )
 
 
@@ -32,16 +37,25 @@ def drop_in(why: str, sections: Mapping[str, Sequence[str]]) -> str:
 
     A line that begins with ``#`` is a comment; sections without lines are left out.
     """
-    lines = [
+    lines = _head(why)
+    for section, settings in sections.items():
+        if settings:
+            lines.extend(["", f"[{section}]", *settings])
+    return "\n".join(lines) + "\n"
+
+
+def variables(why: str, values: Mapping[str, str]) -> str:
+    """Return the text of a file for ``EnvironmentFile=``; values without blanks, quotes and line ends."""
+    return "\n".join([*_head(why), *(f"{name}={value}" for name, value in values.items())]) + "\n"
+
+
+def _head(why: str) -> list[str]:
+    return [
         "# Written by `tidegate units apply`. It is written anew by the next one: change what it is made from, not this file.",
         "# `tidegate units remove` takes it away.",
         "#",
         *(f"# {line}" for line in why.splitlines()),
     ]
-    for section, settings in sections.items():
-        if settings:
-            lines.extend(["", f"[{section}]", *settings])
-    return "\n".join(lines) + "\n"
 
 
 def seconds(span: float) -> str:

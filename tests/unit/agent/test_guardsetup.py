@@ -159,7 +159,9 @@ async def test_the_node_alone_is_told_and_everything_is_taken_back(
         outcome = await setup.enable(None, lambda: next(tokens))
         assert outcome.trouble is None, outcome
         assert incus.values == []
-        assert f"LS_CONTROLLERS={URL},http://10.0.0.1:3370" in (root / GUARD_CONF).read_text()
+        assert f"LS_CONTROLLERS={URL},http://10.0.0.1:3370" in (
+            (root / GUARD_CONF).with_suffix(".env").read_text()
+        )
         kept = record.read((root / FILE).read_bytes())
         assert kept.form is Form.NODE
         assert stat.S_IMODE((root / FILE).stat().st_mode) == 0o600
@@ -186,6 +188,7 @@ async def test_the_clusters_key_is_proven_set_and_given_back(
         assert incus.values == [URL, f"{URL},{old}"]
         assert real in (root / DROP_IN).read_text()
         assert "LS_CONTROLLERS" not in (root / GUARD_CONF).read_text()
+        assert not (root / GUARD_CONF).with_suffix(".env").exists()
         status = await setup.status()
         assert status.enabled
         assert status.in_use

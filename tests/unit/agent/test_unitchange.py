@@ -42,9 +42,8 @@ async def test_the_guard_alone_leaves_the_order_of_the_boot_alone(root: Path) ->
     before = state(root)
     done = await unitchange.enable_guard(root, Config(), ACCESS)
     assert done.changed
-    assert (
-        "LS_CONTROLLERS=http://127.0.0.1:13370,http://192.0.2.1:3370" in (root / GUARD).read_text()
-    )
+    listed = (root / GUARD).with_suffix(".env").read_text()
+    assert "LS_CONTROLLERS=http://127.0.0.1:13370,http://192.0.2.1:3370\n" in listed
     assert (root / SOCKET).is_symlink()
     assert not (root / GATE).exists()
     assert not (await unitchange.enable_guard(root, Config(), ACCESS)).changed

@@ -6,7 +6,7 @@ import msgspec
 from tidegate.actuators.dropins import Record
 from tidegate.agent import unitdrift
 from tidegate.clients.systemd.manager import Unit
-from tidegate.units.host import Strategy
+from tidegate.units.host import GuardAccess, Options, Strategy
 
 GATE = "/etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
 RECORD = Record(strategy=Strategy.GATE, drop_ins={GATE: ""})
@@ -48,3 +48,16 @@ def test_an_order_that_did_not_come_about_is_named() -> None:
 def test_a_unit_that_is_masked_is_named() -> None:
     (text,) = told(load_state="masked")
     assert "as masked" in text
+
+
+def test_a_guard_that_incus_is_not_ordered_after_is_named() -> None:
+    variables = "/etc/systemd/system/incus.service.d/60-tidegate-guard.env"
+    record = msgspec.structs.replace(
+        RECORD,
+        drop_ins={GATE: "", variables: ""},
+        options=Options(guard=GuardAccess()),
+    )
+    (text,) = [one.text for one in unitdrift.of_manager(record, {"incus.service": INCUS})]
+    assert "not ordered after tidegate-guard.socket" in text
+    ordered = msgspec.structs.replace(INCUS, after=(*INCUS.after, "tidegate-guard.socket"))
+    assert list(unitdrift.of_manager(record, {"incus.service": ordered})) == []

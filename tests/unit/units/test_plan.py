@@ -25,6 +25,7 @@ STOP = render.path("incus.service", "stop")
 SATELLITE = render.path("linstor-satellite.service", "satellite")
 STARTUP = render.path("incus-startup.service", "startup")
 GUARD = render.path("incus.service", "guard")
+VARIABLES = render.variables_path("incus.service", "guard")
 LIMIT = render.path("tidegate-ready.service", "limit")
 IN_CTL = Controller(place=Place.INSTANCE_HERE, instance="default/ctl")
 
@@ -252,11 +253,12 @@ def enabled(found: Plan) -> set[str]:
 def test_an_enabled_guard_is_first_in_incus_list_and_its_secret_in_no_unit_file() -> None:
     found = made(guard=ACCESS)
     assert found.strategy is Strategy.GUARD
-    text = found.drop_ins[GUARD]
-    assert (
-        "Environment=LS_CONTROLLERS=http://127.0.0.1:13370,https://192.0.2.1:3371,https://192.0.2.2:3371\n"
-        in text
+    listed = found.drop_ins[VARIABLES]
+    assert listed.splitlines()[-1] == (
+        "LS_CONTROLLERS=http://127.0.0.1:13370,https://192.0.2.1:3371,https://192.0.2.2:3371"
     )
+    text = found.drop_ins[GUARD]
+    assert f"EnvironmentFile=-{VARIABLES}\n" in text
     assert "EnvironmentFile=-/var/lib/tidegate/guard.env\n" in text
     assert "After=tidegate-guard.socket tidegate-guard.service\n" in text
     assert "LS_PASSWORD" not in text
@@ -268,9 +270,9 @@ def test_an_enabled_guard_is_first_in_incus_list_and_its_secret_in_no_unit_file(
 
 
 def test_the_clusters_own_key_needs_no_list_of_this_node() -> None:
-    text = made(guard=GuardAccess()).drop_ins[GUARD]
-    assert "LS_CONTROLLERS" not in text
-    assert "EnvironmentFile=-" in text
+    found = made(guard=GuardAccess())
+    assert VARIABLES not in found.drop_ins
+    assert found.drop_ins[GUARD].count("EnvironmentFile=") == 1
 
 
 def test_with_the_guard_nobody_waits_for_the_gate_so_it_is_not_enabled() -> None:
@@ -309,7 +311,7 @@ def test_what_other_rooms_want_is_written_with_or_without_an_order_of_the_boot()
     assert "Environment=JAVA_OPTS=-Xms32M\n" in whole.drop_ins[path]
     assert GATE in whole.drop_ins
     alone = made(additions=(TUNED,), guard=ACCESS, order=False)
-    assert alone.drop_ins.keys() == {path, GUARD}
+    assert alone.drop_ins.keys() == {path, GUARD, VARIABLES}
     assert enabled(alone) == {"tidegate-guard.service", "tidegate-guard.socket"}
 
 
