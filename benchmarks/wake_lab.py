@@ -23,7 +23,7 @@ def rows(rounds: int, chance: int) -> list[tuple[str, list[float]]]:
     ground = variants.ground(variants.Variant.AGENT, layers)
     with rig.rig("wake") as bench:
         each, master = variants.stand_up(bench, ground)
-        each.write(f"/etc/systemd/system/{variants.UNIT.name}.d/60-observe.conf", _OBSERVES)
+        each.write(f"/etc/systemd/system/{variants.AGENT_UNIT}.d/60-observe.conf", _OBSERVES)
         each.write(_INSIDE, _DRIVER.read_text())
         with master:
             each.start(bench.network)

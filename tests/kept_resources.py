@@ -135,7 +135,7 @@ class Node:
     def configuration(self, **bringup: object) -> Path:
         """A configuration for this node; ``bringup``: keys of that section."""
         path = self.base / "tidegate.toml"
-        texts = {
+        texts: dict[str, dict[str, object]] = {
             "agent": {"state_dir": f"{self.base}/state", "run_dir": f"{self.base}/run"},
             "drbd": {"drbdsetup": f"{self.base}/bin/drbdsetup"},
             "host": {"root": f"{self.base}/root"},

@@ -32,9 +32,13 @@ def start(node: Node, verb: str, *more: str, env: dict[str, str] | None = None) 
     if not config.exists():
         node.configuration()
     argv = [sys.executable, "-m", "tidegate", "devices", verb, "--config", str(config), *more]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
-        argv, env=node.environment() | (env or {}), text=True, start_new_session=True, **pipes
+        argv,
+        env=node.environment() | (env or {}),
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 

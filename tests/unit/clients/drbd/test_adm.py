@@ -125,6 +125,6 @@ async def test_a_disk_that_was_resized_has_no_metadata_that_fits(
     meta(str(disk), "internal", "create-md", "1", say="yes\n")
     with (tmp_path / "disk").open("r+b") as image:
         image.truncate(80 * 1024 * 1024)
-    await asyncio.to_thread(subprocess.run, ["losetup", "-c", disk], check=True)
+    await asyncio.to_thread(lambda: subprocess.run(["losetup", "-c", disk], check=True))
     volume = KeptVolume(number=0, minor=147, disk=str(disk))
     assert not (await adm(tmp_path).metadata(volume, deadline=10)).valid
