@@ -114,10 +114,15 @@ def analyse_all(
             zip(keys, boots.found.values(), strict=True), key=lambda pair: pair[0]
         )
     ]
-    return tuple(
-        explain(timeline.make(gathered, node=hints.node, notes=tuple(said)), hints)
-        for gathered in ordered
-    )
+    found: list[BootAnalysis] = []
+    before: Facts | None = None
+    for gathered in ordered:
+        told = timeline.make(gathered, node=hints.node, notes=tuple(said))
+        facts = Facts(told, hints, before)
+        found.append(_explain(facts))
+        before = facts
+        before.before = None
+    return tuple(found)
 
 
 def analyse(
@@ -140,7 +145,11 @@ def analyse(
 
 def explain(told: Timeline, hints: Hints = _NOTHING) -> BootAnalysis:
     """Return what the events of one boot say about it."""
-    facts = Facts(told, hints)
+    return _explain(Facts(told, hints))
+
+
+def _explain(facts: Facts) -> BootAnalysis:
+    told = facts.timeline
     pools = stories.pools(facts)
     instances = stories.instances(facts, pools)
     case = Case(facts=facts, graph=Graph(), pools=pools, instances=instances)

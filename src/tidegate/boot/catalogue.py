@@ -59,6 +59,7 @@ _IDENTIFIERS: Final = {
     "systemd-timesyncd": Program.HOST,
     "systemd-journald": Program.HOST,
     "systemd-oomd": Program.HOST,
+    "systemd-logind": Program.HOST,
 }
 _UNITS: Final = {
     "incus.service": Program.INCUS,
@@ -128,9 +129,13 @@ def anywhere(message: str) -> Match | None:
 
 def _linstor(known: _Program, message: str) -> Match | None:
     line = linstor_line.parse(message)
-    if line is not None:
-        message = f"{line.level} {line.message}"
-    return known.match(message) or anywhere(message)
+    if line is None:
+        return known.match(message) or anywhere(message)
+    bare = f"{line.level} {line.message}"
+    found = known.match(bare) or anywhere(bare)
+    if found is not None and line.component.endswith("Controller"):
+        return Match(found.pattern, found.subject, {**found.data, "component": "Controller"})
+    return found
 
 
 def _incus(known: _Program, message: str) -> Match | None:

@@ -16,8 +16,14 @@ GATE_UNIT = "unit/tidegate-ready.service"
 class Facts:
     """Events by kind, in order of time, up to the moment at which the machine began to shut down."""
 
-    def __init__(self, timeline: Timeline, hints: Hints) -> None:
+    def __init__(self, timeline: Timeline, hints: Hints, before: "Facts | None" = None) -> None:
         self.timeline = timeline
+        self.before = before
+        """The boot before this one, where it was read too."""
+        self.ran_before: bool = before is not None and (
+            before.ran_before or before.begun(INCUS_UNIT) is not None
+        )
+        """Whether Incus was started in any of the boots before that were read."""
         self.hints = hints
         self.shutdown = next((e.at for e in timeline.events if e.kind is Kind.SHUTDOWN_BEGAN), None)
         self.end = timeline.length if self.shutdown is None else self.shutdown

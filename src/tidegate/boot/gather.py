@@ -34,7 +34,7 @@ _OF_ANY_UNIT: Final = frozenset(
 """What is said of every unit, and kept only for those that matter."""
 _MATTERS: Final = re.compile(
     r"unit/(?:incus|linstor|drbd|tidegate|lxcfs|network|NetworkManager|systemd-networkd|systemd-modules-load|zfs|lvm|blk-avail"
-    r"|local-fs|remote-fs|multi-user|time-sync|shutdown|reboot|poweroff|halt|kexec|multipath|iscsi|openvswitch|ovs"
+    r"|local-fs|remote-fs|multi-user|graphical|time-sync|shutdown|reboot|poweroff|halt|kexec|multipath|iscsi|openvswitch|ovs"
     r"|systemd-udev-settle|[\w.@\\-]*wait-online|[\w.@\\-]+\.mount)"
 )
 _MESSAGES_AT_ALL_LEVELS: Final = frozenset({Program.LINSTOR, Program.INCUS, Program.TIDEGATE})
@@ -183,9 +183,7 @@ class Gathered:
             line = linstor_line.parse(entry.message)
             if line is not None:
                 at -= linstor_line.lag(line, entry.wall)
-        if kind is Kind.UNIT_STARTED and subject.partition("/")[2] in (
-            patterns_systemd.SHUTDOWN_TARGETS
-        ):
+        if _shuts_down(kind, subject):
             kind, subject = Kind.SHUTDOWN_BEGAN, "host"
         key = (kind, subject)
         number = self._of_one.get(key, 0)
@@ -209,6 +207,14 @@ class Gathered:
         )
         self._last_of_one[key] = record
         self.records.append(record)
+
+
+def _shuts_down(kind: Kind, subject: str) -> bool:
+    """Return whether a unit's event shows that the machine goes down: the first targets stop, the last ones are reached."""
+    unit = subject.partition("/")[2]
+    if kind is Kind.UNIT_STARTED:
+        return unit in patterns_systemd.SHUTDOWN_TARGETS
+    return kind is Kind.UNIT_STOPPED and unit in {"multi-user.target", "graphical.target"}
 
 
 _RESULTS: Final = {
@@ -279,6 +285,8 @@ def _own(entry: Entry, kind: Kind | None, match: Match) -> tuple[Kind | None, Ma
         kind = Kind.ACTION_DONE
     elif event.startswith("guard-"):
         kind = Kind.GUARD_HELD if "hold" in event or "held" in event else Kind.GUARD_PASSED
+    elif event == "sentence":
+        return (kind if kind is Kind.ALL_RUN else None), match
     else:
         kind = _OWN_EVENTS.get(event)
     return kind, Match(match.pattern, named or match.subject, data)

@@ -169,6 +169,7 @@ class Kind(enum.StrEnum):
     ACTION_DONE = "tidegate.action"
     FINDING = "tidegate.finding"
     FINDING_OVER = "tidegate.finding-over"
+    ALL_RUN = "tidegate.all-run"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

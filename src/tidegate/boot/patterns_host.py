@@ -135,6 +135,18 @@ PATTERNS: Final = (
         regex=r"^Killed (?:\S*/)?(?P<unit>[\w@.-]+) due to memory",
         source="systemd src/oom",
     ),
+    _host(
+        Kind.SHUTDOWN_BEGAN,
+        "he system will ",
+        "The system will power off now!",
+        regex=r"[Tt]he system will (?:power off|reboot|halt|kexec|be rebooted)",
+    ),
+    _host(
+        Kind.SHUTDOWN_BEGAN,
+        "System is ",
+        "System is powering down.",
+        regex=r"^System is (?:powering down|rebooting|halting)",
+    ),
     _host(None, "Journal started", "Journal started"),
     _host(None, " Journal (", "Runtime Journal (/run/log/journal/x) is 8M, max 1.1G, 1.1G free."),
     _host(

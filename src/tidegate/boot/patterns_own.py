@@ -63,6 +63,12 @@ PATTERNS: Final = (
         regex=_SUBJECT + r"(?P<text>.*)",
         subject="{subject}",
     ),
-    _own(None, "", "nothing to do: all 4 wanted instances run"),
+    _own(
+        Kind.ALL_RUN,
+        "nothing to do: all ",
+        "nothing to do: all 4 wanted instances run",
+        regex=r"^nothing to do: all (?P<number>\d+) wanted instances run",
+    ),
+    _own(None, "", "still busy with default/c3"),
 )
 """In the order in which they are tried."""

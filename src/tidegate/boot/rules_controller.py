@@ -85,17 +85,26 @@ def _agent_says(case: Case) -> Event | None:
     ) or _agent_said_in_words(case)
 
 
+_WORDS: Final = (
+    ("no connection within", "controller.timeout-connect"),
+    ("no complete answer within", "controller.timeout"),
+    ("onnection refused", "controller.refused"),
+    ("nothing listens", "controller.refused"),
+)
+
+
+def code_of_words(text: str) -> str:
+    """Return the cause that our own words about a controller prove; empty when they prove none."""
+    return next((_FOUND[code] for words, code in _WORDS if words in text), "")
+
+
 def _agent_said_in_words(case: Case) -> Event | None:
     """Know the agent's words where a text export lost the fields."""
     for event in case.facts.all(Kind.FINDING, "controller"):
         text = event.data.get("text", "")
-        for words, code in (
-            ("no connection within", "controller.timeout-connect"),
-            ("no complete answer within", "controller.timeout"),
-            ("onnection refused", "controller.refused"),
-        ):
-            if words in text:
-                return _with_code(event, code)
+        code = next((code for words, code in _WORDS if words in text), "")
+        if code:
+            return _with_code(event, code)
     return None
 
 
@@ -192,7 +201,9 @@ def silence(case: Case) -> str:
     if after - before < slow:
         return ""
     closing = next((event for event in ends if event.at == after), None)
-    return _no_answer(case, begun, closing, before, after)
+    key = _no_answer(case, begun, closing, before, after)
+    case.graph.hit(key, "incus")
+    return key
 
 
 def _first_line(case: Case, begun: float) -> float:

@@ -12,7 +12,7 @@ from typing import Final
 from tidegate.boot import errors, rules_satellite
 from tidegate.boot.case import Case, name, secs
 from tidegate.boot.errors import Wrong
-from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.model import Confidence, Event, InstanceStory, Kind
 from tidegate.boot.rules_satellite import STUCK, Start
 
 _NEAR: Final = 30.0
@@ -232,7 +232,7 @@ def standing_still(case: Case, steps: Start) -> str:
     begun = facts.first(Kind.SATELLITE_RUN_BEGAN)
     if answered is None or begun is None:
         return ""
-    end = steps.ready.at if steps.ready is not None else facts.end
+    end = steps.ready.at if steps.ready is not None else steps.until
     marks = [
         event.at
         for event in facts.of(
@@ -440,6 +440,10 @@ def _module_failed(case: Case) -> Event | None:
     )
 
 
+def _was_without_module(story: InstanceStory) -> bool:
+    return any(attempt.code == Wrong.MODULE_MISSING for attempt in story.attempts)
+
+
 def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
     """Return the cause for a DRBD module that was not there (or too old) when it was needed."""
     facts = case.facts
@@ -453,7 +457,12 @@ def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> 
         )
     begin = events[0].at
     loaded = facts.first(Kind.MODULE_LOADED, after=begin)
-    came = loaded.at if loaded is not None else end
+    known = next((key for key in case.graph.nodes if key.startswith("drbd.module-")), "")
+    if known:
+        return known
+    times = [loaded.at if loaded is not None else None, end]
+    times += [story.started for story in case.instances if _was_without_module(story)]
+    came = min((at for at in times if at is not None and at > begin), default=None)
     failed = _module_failed(case)
     unit = facts.first(Kind.UNIT_TIMEOUT, "unit/systemd-modules-load.service") or facts.first(
         Kind.UNIT_FAILED, "unit/systemd-modules-load.service"

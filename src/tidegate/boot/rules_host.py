@@ -11,6 +11,7 @@ from tidegate.boot.facts import (
     INCUS_UNIT,
     SATELLITE_UNIT,
     STARTUP_UNIT,
+    Facts,
 )
 from tidegate.boot.model import Confidence, Event, Kind
 
@@ -174,7 +175,10 @@ def _storage(case: Case) -> None:
     reports = [
         e
         for e in case.facts.all(Kind.SATELLITE_ERROR)
-        if e.data.get("class") == "report" and not e.data.get("err", "").startswith("/proc/")
+        if e.data.get("class") == "report"
+        and e.data.get("component") != "Controller"
+        and e.data.get("module") != "Controller"
+        and not e.data.get("err", "").startswith("/proc/")
     ]
     resources = case.facts.all(Kind.RESOURCE_FAILED)
     explained = any(
@@ -197,7 +201,8 @@ def _storage(case: Case) -> None:
             begin=first.at,
             events=reports[:5],
             confidence=Confidence.LIKELY,
-            tell="the reports themselves",
+            alternatives=("storage.missing",),
+            tell="the reports themselves, which name the command and its answer (read them together with the journal)",
         )
 
 
@@ -328,7 +333,10 @@ def _early(case: Case) -> None:
     if incus is None or listening is None:
         return
     check = facts.first(Kind.UNIT_STARTING, STARTUP_UNIT)
-    if check is not None and check.at <= incus.at:
+    ours = (
+        facts.begun(GATE_UNIT) is not None or facts.begun("unit/tidegate-agent.service") is not None
+    )
+    if ours or (check is not None and check.at <= incus.at):
         return
     late = [
         key
@@ -352,15 +360,23 @@ def _early(case: Case) -> None:
             case.graph.link(key, effect, "so early the satellite cannot be ready", [incus])
 
 
+def cut_off_before(facts: Facts) -> bool:
+    """Return whether the boot before was read too and ended without a shutdown."""
+    return facts.before is not None and facts.before.shutdown is None
+
+
 def _notes(case: Case) -> None:
     facts, graph = case.facts, case.graph
     unclean = facts.all(Kind.UNCLEAN_BEFORE)
-    if unclean:
+    if unclean or cut_off_before(facts):
         graph.add(
             "host.power-loss",
             "host",
             "The boot before ended without a shutdown (power loss, crash or reset).",
-            begin=unclean[0].at,
+            begin=unclean[0].at if unclean else 0.0,
+            not_seen=("the shutdown in the journal of the boot before",)
+            if cut_off_before(facts)
+            else (),
             events=unclean[:4],
             confidence=Confidence.LIKELY,
             note=True,

@@ -333,19 +333,21 @@ def _never_started(case: Case) -> None:
         return
     wanted = len(facts.hints.instances)
     unclean = facts.first(Kind.UNCLEAN_BEFORE)
+    cut = facts.before is not None and facts.before.shutdown is None
+    sure = bool(wanted) or (cut and facts.ran_before)
     key = case.graph.add(
         "incus.never-started",
         "incus",
         f"The start-up check was over at {secs(check.at)} and incus.service was never started: the check found nothing to start in the state kept on disk"
-        f"{', which is that of the last clean stop' if unclean is not None else ''}"
+        f"{', which is that of the last clean stop, and the boot before had none' if cut or unclean is not None else ''}"
         f"{f'; {wanted} instances should run' if wanted else ''}.",
         begin=check.at,
         events=[facts.first(Kind.UNIT_LISTENING, "unit/incus.socket"), check, unclean],
-        confidence=Confidence.LIKELY if wanted or unclean is not None else Confidence.POSSIBLE,
+        confidence=Confidence.LIKELY if sure else Confidence.POSSIBLE,
         not_seen=("“Starting incus.service”",),
         alternatives=() if wanted else ("nothing was to be started",),
         tell="" if wanted else "incus list: is there an instance that should run?",
-        note=not wanted and unclean is None,
+        note=not sure and unclean is None,
     )
-    if wanted or unclean is not None:
+    if sure or unclean is not None:
         case.graph.hit(key, "incus")

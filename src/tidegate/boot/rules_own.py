@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tidegate's own part in a boot: what its gate and its guard held, what its agent did."""
+"""Tidegate's own part in a boot: what its gate and its guard held, and for what; what its agent did."""
 
+import re
+from typing import Final
+
+from tidegate.boot import rules_controller, rules_devices, rules_satellite
 from tidegate.boot.case import Case, name, secs
-from tidegate.boot.facts import INCUS_UNIT
-from tidegate.boot.model import Kind
+from tidegate.boot.errors import Wrong
+from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT
+from tidegate.boot.model import Confidence, Event, Kind
 
-_WORTH_SAYING = 5.0
+_WORTH_SAYING: Final = 5.0
+_FAULT: Final = 10.0
+"""Seconds for which a gate that holds explains itself by a fault, where the satellite's own log does not show a normal start."""
 
 
 def examine(case: Case) -> None:
@@ -16,33 +23,137 @@ def examine(case: Case) -> None:
 
 
 def _gate(case: Case) -> None:
-    facts, graph = case.facts, case.graph
+    facts = case.facts
     gave_up = facts.first(Kind.GATE_TIMED_OUT)
     waits = facts.all(Kind.GATE_WAITING)
-    if gave_up is not None:
-        key = graph.add(
-            "gate.timed-out",
-            "host",
-            f"Tidegate's gate let Incus go at {secs(gave_up.at)} after its whole limit, storage not being ready: {gave_up.data.get('sentence', '')[:200]}.",
-            begin=waits[0].at if waits else gave_up.at,
-            end=gave_up.at,
-            events=[*waits[:2], gave_up, facts.first(Kind.UNIT_STARTING, INCUS_UNIT)],
-        )
-        for effect in list(graph.nodes):
-            if effect.startswith(("satellite.", "controller.", "storage.", "drbd.", "devices.")):
-                graph.link(effect, key, "that is what it waited for", [gave_up])
-        return
     opened = facts.first(Kind.GATE_OPENED)
-    if opened is None or not waits or opened.at - waits[0].at < _WORTH_SAYING:
+    begun = facts.begun(GATE_UNIT)
+    begin = begun if begun is not None else (waits[0].at if waits else None)
+    if begin is None:
         return
-    graph.add(
-        "gate.held",
+    ends = [
+        event
+        for event in (gave_up, opened, facts.first(Kind.UNIT_STARTED, GATE_UNIT))
+        if event is not None
+    ]
+    end = min((event.at for event in ends), default=facts.end)
+    if gave_up is not None:
+        key = _gave_up(case, waits, gave_up, begin)
+    elif end - begin < _WORTH_SAYING or not waits:
+        return
+    else:
+        key = case.graph.add(
+            "gate.held",
+            "host",
+            f"Tidegate's gate held Incus for {secs(end - begin)}, {'until ' + secs(end) if ends else 'and still does when the lines end'}: "
+            f"{waits[0].data.get('sentence', '')[:160]}.",
+            begin=begin,
+            end=end if ends else None,
+            events=[*waits[:2], opened],
+            note=True,
+        )
+    if end - begin >= _FAULT:
+        for cause in _waited_for(case, waits, begin, end):
+            case.graph.link(cause, key, "that is what the gate waited for", waits[:2])
+
+
+def _gave_up(case: Case, waits: list[Event], gave_up: Event, begin: float) -> str:
+    return case.graph.add(
+        "gate.timed-out",
         "host",
-        f"Tidegate's gate held Incus for {secs(opened.at - waits[0].at)}, until {secs(opened.at)}: {waits[0].data.get('sentence', '')[:160]}.",
-        begin=waits[0].at,
-        end=opened.at,
-        events=[waits[0], opened],
-        note=True,
+        f"Tidegate's gate let Incus go at {secs(gave_up.at)} after its whole limit, storage not being ready: {gave_up.data.get('sentence', '')[:200]}.",
+        begin=begin,
+        end=gave_up.at,
+        events=[*waits[:2], gave_up, case.facts.first(Kind.UNIT_STARTING, INCUS_UNIT)],
+    )
+
+
+def _waited_for(case: Case, waits: list[Event], begin: float, end: float) -> list[str]:
+    """Return the causes of what the gate waited for, as far as they are more than a normal start."""
+    longest: dict[str, float] = {}
+    firsts: dict[str, Event] = {}
+    for wait, after in zip(waits, [*(one.at for one in waits[1:]), end], strict=True):
+        layer = _layer(wait)
+        longest[layer] = longest.get(layer, 0.0) + after - wait.at
+        firsts.setdefault(layer, wait)
+    keys = []
+    for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):
+        if seconds >= _FAULT:
+            key = _cause(case, layer, firsts[layer], begin, end)
+            if key:
+                keys.append(key)
+    return keys
+
+
+_SUBJECT: Final = re.compile(
+    r"(?:ready: |^)(?P<layer>host|controller|satellite|storage-pool|volume|pool|incus|instance)\b"
+)
+
+
+def _layer(wait: Event) -> str:
+    """Return the layer of what a gate waits for: by its field, or by its words."""
+    cause = wait.data.get("cause", "")
+    if cause:
+        return cause.partition(".")[0]
+    found = _SUBJECT.search(wait.data.get("sentence", ""))
+    return found["layer"] if found is not None else ""
+
+
+def _cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str:
+    text = wait.data.get("sentence", "")
+    if layer == "satellite":
+        return _satellite(case, begin, end)
+    if layer == "controller":
+        return _controller(case, wait, text, end)
+    if layer in {"volume", "device"}:
+        return _volume(case, wait, text, end)
+    if layer == "host":
+        return rules_devices.module(case, Wrong.MODULE_MISSING, [wait], end)
+    if layer == "storage-pool":
+        return rules_devices.missing(case)
+    return ""
+
+
+def _satellite(case: Case, begin: float, end: float) -> str:
+    steps = rules_satellite.start(case.facts)
+    gone = rules_satellite.ended(case, end)
+    if gone:
+        return gone
+    if not steps.spoke:
+        return rules_satellite.why_offline(case, begin, end)
+    return rules_satellite.no_controller(case, steps) or rules_satellite.never_synced(case, steps)
+
+
+def _controller(case: Case, wait: Event, text: str, end: float) -> str:
+    code = rules_controller.code_of_words(text) or {
+        "controller.refused": "controller.refused",
+        "controller.timeout": "controller.hung",
+        "controller.timeout-connect": "controller.black-holed",
+        "controller.error": "controller.error",
+    }.get(wait.data.get("cause", ""), "controller.unreachable")
+    return case.graph.add(
+        code,
+        "controller",
+        f"The controller did not answer as it should until {secs(end)}: {text[:160]}.",
+        begin=wait.at,
+        end=end,
+        events=[wait],
+    )
+
+
+def _volume(case: Case, wait: Event, text: str, end: float) -> str:
+    steps = rules_satellite.start(case.facts)
+    if steps.spoke:
+        return rules_devices.standing_still(case, steps) or rules_devices.missing(case)
+    path = "path" in text and "device" in text
+    return case.graph.add(
+        "volume.path-missing" if path else "devices.late",
+        "satellite",
+        f"The node was ONLINE and its devices were not there until {secs(end)}: {text[:160]}.",
+        begin=wait.at,
+        end=end,
+        events=[wait],
+        confidence=Confidence.LIKELY,
     )
 
 

@@ -33,6 +33,8 @@ class Start(msgspec.Struct, kw_only=True):
     answered: Event | None = None
     run: Event | None = None
     ready: Event | None = None
+    until: float = 0.0
+    """When this process ended, or the lines."""
 
     @property
     def spoke(self) -> bool:
@@ -41,26 +43,47 @@ class Start(msgspec.Struct, kw_only=True):
 
 
 def start(facts: Facts) -> Start:
-    """Return the first start of the satellite in this boot that got as far as it did."""
-    begun = facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) or facts.first(
-        Kind.UNIT_STARTED, SATELLITE_UNIT
+    """Return the first start of the satellite's process that was answered; if none was, the last one."""
+    marks = [event.at for event in facts.all(Kind.SATELLITE_JVM)]
+    if not marks:
+        return _start(facts, None, facts.end + 1.0)
+    found = Start()
+    for begin, end in zip(marks, [*marks[1:], facts.end + 1.0], strict=True):
+        found = _start(facts, begin, end)
+        if found.answered is not None:
+            break
+    return found
+
+
+def _start(facts: Facts, begin: float | None, end: float) -> Start:
+    """Return the steps between the first line of a process and that of the next."""
+
+    def step(kind: Kind, after: float | None = begin) -> Event | None:
+        event = facts.first(kind, after=after)
+        return event if event is not None and event.at < end else None
+
+    unit = facts.last(Kind.UNIT_STARTING, SATELLITE_UNIT, before=begin) or facts.last(
+        Kind.UNIT_STARTED, SATELLITE_UNIT, before=begin
     )
-    listening = facts.first(Kind.SATELLITE_LISTENING)
-    answered = facts.first(Kind.SATELLITE_ANSWERED)
-    ready = facts.first(Kind.SATELLITE_READY)
-    if ready is None and answered is not None:
-        ready = _notified(facts, answered.at) or facts.first(
-            Kind.SATELLITE_RUN_ENDED, after=answered.at
+    if unit is None:
+        unit = facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) or facts.first(
+            Kind.UNIT_STARTED, SATELLITE_UNIT
         )
+    answered = step(Kind.SATELLITE_ANSWERED)
+    ready = step(Kind.SATELLITE_READY)
+    if ready is None and answered is not None:
+        ready = _notified(facts, answered.at, end) or step(Kind.SATELLITE_RUN_ENDED, answered.at)
+    stopping = step(Kind.SATELLITE_STOPPING)
     return Start(
-        unit=begun,
-        jvm=facts.first(Kind.SATELLITE_JVM) or facts.first(Kind.SATELLITE_LOADED),
-        listening=listening,
-        connected=facts.first(Kind.SATELLITE_CONNECTED),
-        synced=facts.first(Kind.SATELLITE_SYNCED),
+        unit=unit,
+        jvm=step(Kind.SATELLITE_JVM) or step(Kind.SATELLITE_LOADED),
+        listening=step(Kind.SATELLITE_LISTENING),
+        connected=step(Kind.SATELLITE_CONNECTED),
+        synced=step(Kind.SATELLITE_SYNCED),
         answered=answered,
-        run=facts.first(Kind.SATELLITE_RUN_BEGAN),
+        run=step(Kind.SATELLITE_RUN_BEGAN),
         ready=ready,
+        until=min(facts.end, end, facts.end if stopping is None else stopping.at),
     )
 
 
@@ -72,10 +95,11 @@ def notifies(facts: Facts) -> bool:
     )
 
 
-def _notified(facts: Facts, after: float) -> Event | None:
+def _notified(facts: Facts, after: float, end: float) -> Event | None:
     if facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) is None:
         return None
-    return facts.first(Kind.UNIT_STARTED, SATELLITE_UNIT, after=after)
+    event = facts.first(Kind.UNIT_STARTED, SATELLITE_UNIT, after=after)
+    return event if event is not None and event.at < end else None
 
 
 def why_offline(case: Case, first: float, last: float) -> str:
@@ -200,7 +224,7 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
         (
             e
             for e in facts.all(Kind.FINDING, "satellite")
-            if e.data.get("code") == "satellite.offline"
+            if e.data.get("code") == "satellite.offline" or "OFFLINE" in e.data.get("text", "")
         ),
         None,
     )
@@ -223,8 +247,9 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
     return case.graph.add(
         "satellite.offline",
         "satellite",
-        f"The controller called this node OFFLINE from {secs(first)}{until}; the satellite's unit counted as started"
-        f"{f' since {secs(steps.unit.at)}' if steps.unit is not None else ''}, but its own log is not in what was read.",
+        f"The controller called this node OFFLINE from {secs(first)}{until}; "
+        f"{f'the unit of the satellite counted as started since {secs(steps.unit.at)}, but ' if steps.unit is not None else ''}"
+        "the satellite's own log is not in what was read.",
         begin=first,
         events=[steps.unit, told],
         confidence=Confidence.CERTAIN if told is not None else Confidence.LIKELY,
@@ -364,7 +389,7 @@ def never_synced(case: Case, steps: Start) -> str:
     connected = steps.connected
     if connected is None or steps.answered is not None:
         return ""
-    if failed is None and facts.end - connected.at < NEVER_BY:
+    if failed is None and steps.until - connected.at < NEVER_BY:
         return ""
     said = f": {failed.detail}" if failed is not None else ""
     return case.graph.add(
@@ -382,7 +407,7 @@ def no_controller(case: Case, steps: Start) -> str:
     listening = steps.listening
     if listening is None:
         return ""
-    until = steps.connected.at if steps.connected is not None else case.facts.end
+    until = steps.connected.at if steps.connected is not None else steps.until
     waited = until - listening.at
     if waited <= RECONNECT_AT_MOST:
         return ""

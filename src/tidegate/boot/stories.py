@@ -53,8 +53,10 @@ def _pool(facts: Facts, subject: str) -> PoolStory:
         ),
         None,
     )
+    over = next((e for e in facts.all(Kind.FINDING_OVER, subject) if _pool_trouble(e)), None)
     name = subject.partition("/")[2]
-    good = min((e for e in (ready, mounted) if e is not None), key=lambda e: e.at, default=None)
+    found = [e for e in (ready, mounted, over) if e is not None]
+    good = min(found, key=lambda e: e.at, default=None)
     if good is not None:
         return PoolStory(
             subject=subject,
@@ -78,12 +80,22 @@ def _pool(facts: Facts, subject: str) -> PoolStory:
     )
 
 
+def _pool_trouble(event: Event) -> bool:
+    """Return whether a finding of the agent's that is over was that the pool cannot be used."""
+    code = event.data.get("code", "")
+    if code:
+        return code in {"pool.unavailable", "pool.not-loaded"}
+    text = event.data.get("text", "")
+    return "not loaded" in text or "unavailable" in text.lower()
+
+
 def _pool_came(facts: Facts, failure: Event, last: float) -> float | None:
     """Return when a pool must have been there at the latest, from what would not have happened without it."""
     used = [
         event.at
         for event in (
             facts.first(Kind.INSTANCE_ATTEMPT_FAILED, after=last),
+            facts.first(Kind.ALL_RUN, after=last),
             _promoted_by_incus(facts, last),
         )
         if event is not None
@@ -182,8 +194,11 @@ def _started(
     for event in facts.all(Kind.ACTION_DONE, subject):
         if event.data.get("code") == "instance.started" or event.data.get("text") == "started":
             return event.at, True, event
+    everything = facts.first(Kind.ALL_RUN, after=lost.at if lost is not None else None)
     if lost is not None:
         at = _after_lost(facts, lost, pool)
+        if at is None and everything is not None:
+            return everything.at, False, everything
         return at, False, None
     if failures:
         return _after_failures(facts, failures)

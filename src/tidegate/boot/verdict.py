@@ -74,7 +74,16 @@ def _complete(case: Case) -> bool:
 
 def _unfinished(case: Case) -> Status:
     begun = case.facts.begun(INCUS_UNIT) is not None
-    return Status.COMING_UP if begun or case.facts.timeline.events else Status.UNDECIDED
+    spoke = any(
+        case.facts.first(kind) is not None
+        for kind in (
+            Kind.SATELLITE_JVM,
+            Kind.SATELLITE_LISTENING,
+            Kind.UNIT_STARTED,
+            Kind.KERNEL_STARTED,
+        )
+    )
+    return Status.COMING_UP if begun or spoke else Status.UNDECIDED
 
 
 def sentence(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
@@ -87,9 +96,10 @@ def sentence(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
         return f"{text}."
     if found is Status.UNDECIDED:
         return "undecided: too little was read to tell what happened."
-    hit = _hit(case, found)
+    hit = _hit(case, found, causes)
     if not firsts:
-        return f"{hit or 'the lines end while things still come up'}."
+        ended = "the machine was shut down" if case.facts.shutdown is not None else "the lines end"
+        return f"{hit or f'{ended} while things still came up'}."
     first = firsts[0].sentence.rstrip(".")
     maybe = {"certain": "", "likely": "probably: ", "possible": "possibly: "}[firsts[0].confidence]
     more = (
@@ -117,7 +127,7 @@ def _named(subjects: list[str]) -> str:
     return f"instance{'s' if len(subjects) > 1 else ''} {_names(subjects)}"
 
 
-def _hit(case: Case, found: Status) -> str:
+def _hit(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
     lost = [story.subject for story in case.instances if story.outcome is Outcome.LOST]
     waiting = [story.subject for story in case.instances if story.outcome is Outcome.WAITING]
     late = [story.subject for story in case.instances if story.outcome is Outcome.LATE]
@@ -138,6 +148,19 @@ def _hit(case: Case, found: Status) -> str:
             said.append(
                 f"pool {pool.name} was unavailable until {'' if pool.exact else 'about '}{secs(pool.ready)}"
             )
+    held = next((cause for cause in causes if cause.code == "gate.held" and not cause.note), None)
+    if held is None:
+        keys = {effect for cause in causes if cause.first for effect in cause.effects}
+        held = next((c for c in causes if c.code.startswith("gate.") and c.key in keys), None)
+    if held is not None and not said:
+        until = f"until {secs(held.end)}" if held.end is not None else "to the end of the lines"
+        said.append(f"Tidegate's gate held Incus {until}")
+    if not said and any(cause.first and "incus" in cause.effects for cause in causes):
+        said.append(
+            "Incus and all that it starts came late"
+            if found is Status.LATE
+            else "Incus did not come up"
+        )
     if not said and found is Status.DOWN:
         said.append(
             "what should run was not started"

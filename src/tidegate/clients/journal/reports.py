@@ -12,9 +12,7 @@ _FIELD: Final = re.compile(
     r"^(?P<name>Module|Error time|Node|Thread|Class name|Error message|Category):\s+(?P<value>.*)$",
     re.MULTILINE,
 )
-_CONTEXT: Final = re.compile(
-    r"ErrorContext:\s*(?P<text>.*?)(?:\n\s*\n\s*\n|Call backtrace:)", re.DOTALL
-)
+_CONTEXT: Final = re.compile(r"ErrorContext:\s*(?P<text>.*?)Call backtrace:", re.DOTALL)
 _SPACE: Final = re.compile(r"\s+")
 
 
