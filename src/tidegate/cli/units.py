@@ -237,6 +237,7 @@ def _remove(chosen: argparse.Namespace, root: "Path") -> int:
     from tidegate.clients import unitfiles
     from tidegate.units import plan
 
+    record = dropins.load(root)
     gone = dropins.remove(root, plan.removal(unitfiles.read(root)))
     reloaded = _reload(root, gone.removed, changed=bool(gone.removed))
     if chosen.format == "json":
@@ -250,6 +251,10 @@ def _remove(chosen: argparse.Namespace, root: "Path") -> int:
             sys.stdout.write(f"removed: {path}\n")
     for trouble in gone.left:
         sys.stderr.write(f"tidegate: left where it is: {trouble}\n")
+    if record is not None and record.options.guard is not None:
+        sys.stderr.write(
+            "tidegate: the guard was enabled: `tidegate guard disable` takes back the rest of it\n"
+        )
     return EXIT_REFUSED if gone.left else EXIT_OK
 
 

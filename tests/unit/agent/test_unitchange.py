@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unit files on behalf of the guard and of tuning: written, kept over other plans, and taken back to the last byte."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.contract.units.test_apply import host_root, state
 
 from tidegate.actuators import dropins
 from tidegate.agent import unitchange, unitview
+from tidegate.cli import main
 from tidegate.config.model import Config
 from tidegate.units import plan
 from tidegate.units.deadlock import Place
@@ -104,8 +106,6 @@ async def test_devices_first_alone(root: Path) -> None:
 async def test_a_later_order_of_the_boot_keeps_them(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tidegate.cli import main
-
     await unitchange.add(root, Config(), [TUNED])
     tuned = root / "etc/systemd/system/linstor-satellite.service.d/60-tidegate-tune.conf"
     record = dropins.load(root)
@@ -118,6 +118,17 @@ async def test_a_later_order_of_the_boot_keeps_them(
     assert (root / GATE).exists()
     assert main.main(["units", "remove", "--root", str(root)]) == 0
     assert "removed" in capsys.readouterr().out
+
+
+async def test_who_removes_everything_is_told_of_the_guard(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = state(root)
+    await unitchange.enable_guard(root, Config(), ACCESS)
+    remove = ["units", "remove", "--root", str(root)]
+    assert await asyncio.to_thread(main.main, remove) == 0
+    assert "`tidegate guard disable`" in capsys.readouterr().err
+    assert state(root) == before
 
 
 async def test_without_our_units_nothing_is_written(root: Path) -> None:
