@@ -23,6 +23,10 @@ ANSWER_WITHIN: Final = 0.3
 """Seconds for connection, question and answer together."""
 PATIENCE: Final = 0.2
 """Seconds within :data:`ANSWER_WITHIN` for which the agent may wait for better news."""
+KNOCK_FOR: Final = 0.5
+"""Seconds for which an agent that is not there yet is waited for, once in the guard's life: the two start beside each other, and a
+pool that is let through for want of an agent costs its instances' attempts. Not more than what safety 11 allows."""
+KNOCK_EVERY: Final = 0.02
 LONGEST: Final = 256 * 1024
 """Bytes of a question or an answer."""
 _log = logging.getLogger("tidegate.guard")
@@ -120,12 +124,20 @@ Said: TypeAlias = State | Mount | Held | Local
 
 
 class Agent:
-    """The way to the agent. ``secret`` may change with ``guard.json``; ``connected`` counts for nobody but tests."""
+    """The way to the agent, whose socket is in ``run_dir``. ``knock``: seconds for which it may still be coming up."""
 
-    def __init__(self, run_dir: Path, secret: str = "", within: float = ANSWER_WITHIN) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        secret: str = "",
+        *,
+        within: float = ANSWER_WITHIN,
+        knock: float = KNOCK_FOR,
+    ) -> None:
         self._path = run_dir / SOCKET
         self._secret = secret
         self._within = within
+        self._knock = knock
         self._silent = False
 
     async def state(self) -> State | None:
@@ -147,6 +159,7 @@ class Agent:
         return await self._ask(AskLocal(secret=self._secret, resource=resource), Local)
 
     async def _ask(self, question: Question, kind: type[T]) -> T | None:
+        await self._arrived()
         try:
             async with asyncio.timeout(self._within):
                 line = await self._exchange(msgspec.json.encode(question) + b"\n")
@@ -158,6 +171,14 @@ class Agent:
             self._silent = False
             _log.info("the agent answers again", extra={"TIDEGATE_CODE": "guard.agent-answers"})
         return said
+
+    async def _arrived(self) -> None:
+        """Wait until the agent's socket is there, the first time that anything is asked; for a moment only."""
+        patience, self._knock = self._knock, 0.0
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while patience and loop.time() < until and not self._path.exists():  # noqa: ASYNC110  nobody tells that an agent came
+            await asyncio.sleep(KNOCK_EVERY)
 
     async def _exchange(self, line: bytes) -> bytes:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=LONGEST)

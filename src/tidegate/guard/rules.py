@@ -21,6 +21,7 @@ from tidegate.guard import bar, interface, local_truth, volumes
 from tidegate.guard.asking import Agent, Local, Mount, State
 from tidegate.guard.bar import Why
 from tidegate.guard.classify import Named, classify
+from tidegate.guard.holding import Hold, Holder
 from tidegate.guard.interface import (
     Answer,
     Ask,
@@ -37,12 +38,6 @@ QUICK: Final = 0.8
 """Seconds that a controller nobody has heard of yet gets for the two calls that incusd's start waits for, where recovery comes anyway."""
 SETTLE: Final = 0.8
 """Seconds from a mount's question for which an agent that has just begun may take to look at everything."""
-PAUSE: Final = 0.25
-"""Seconds between two questions to a controller whose answer cannot be used."""
-AGAIN: Final = 1.0
-"""Seconds after which a good answer is asked for anew while the volume is waited for: the device may have got another name."""
-ALONE: Final = 0.4
-"""Seconds for which an unusable answer is asked for again while the agent is silent (contract.md safety 11: half a second)."""
 CHECK_WITHIN: Final = 0.5
 """Seconds for looking at what the controller would tell Incus of the volumes, before a pool may be mounted for the first time."""
 CHECK_AT_ONCE: Final = 16
@@ -97,6 +92,7 @@ class GuardRules:
         self._settings = settings
         self._clock = clock
         self._barred_since: float | None = None
+        self.holder = Holder(agent.volumes, node, settings.hold, clock)
 
     def concerns(self, call: Call) -> CallClass | None:
         """Say which named class this is; None for everything that is only forwarded."""
@@ -132,7 +128,7 @@ class GuardRules:
         if named.kind is CallClass.NODE:
             return await self._mount(call, answer, ask)
         if named.resource is not None:
-            return await _Hold(self, call, named, answer, ask).end()
+            return await Hold(self.holder, call, named, answer, ask).end()
         return None
 
     async def control(self, _call: Call) -> Answer | None:
@@ -227,112 +223,6 @@ def of_config(
     )
     agent = Agent(Path(config.agent.run_dir), secret)
     return GuardRules(agent, node, settings, clock=clock)
-
-
-class _Hold:
-    """One call for a volume, from the controller's first answer to the one that Incus gets."""
-
-    def __init__(
-        self, rules: GuardRules, call: Call, named: Named, answer: Answer, ask: Ask
-    ) -> None:
-        assert named.resource is not None
-        self._rules = rules
-        self._clock = rules._clock  # noqa: SLF001  one thing in two classes
-        self._call = call
-        self._kind = named.kind
-        self._resource = named.resource
-        self._first = answer
-        self._answer = answer
-        self._ask = ask
-        self._began = self._asked_at = self._clock()
-        self._held_for = ""
-
-    async def end(self) -> Answer | None:
-        """Return the answer for Incus; None: the controller's first one, unchanged."""
-        agent, settings = self._rules._agent, self._rules._settings  # noqa: SLF001
-        until = max(self._call.arrived_at + settings.hold, self._began)
-        while True:
-            held = await agent.volumes(self._resource, self._paths())
-            opinion = volumes.judge(self._kind, self._answer, held)
-            match opinion.turn:
-                case Turn.PASS:
-                    self._tell_end()
-                    return None if self._answer is self._first else self._answer
-                case Turn.FILL:
-                    assert held is not None
-                    _log.warning("%s: device filled in on local truth", self._resource)
-                    return volumes.fill(self._answer, held.here)
-                case Turn.REFUSE:
-                    return self._refuse(opinion)
-                case Turn.ASK | Turn.WAIT:
-                    pass
-            limit = min(until, self._began + ALONE) if held is None else until
-            if self._clock() >= limit:
-                return self._refuse(opinion)
-            self._tell(opinion)
-            await self._once_more(opinion, limit)
-
-    async def _once_more(self, opinion: volumes.Opinion, limit: float) -> None:
-        """Wait a moment, and get a new answer of the controller where the one at hand may be out of date."""
-        waits = opinion.turn is Turn.WAIT
-        if waits and opinion.why != "device-other":
-            due = self._kind is CallClass.VOLUMES and self._clock() - self._asked_at >= AGAIN
-            if not due:
-                await asyncio.sleep(
-                    0.02
-                )  # the agent waits for news itself, for most of its time to answer
-                return
-        else:
-            await asyncio.sleep(min(PAUSE, max(0.0, limit - self._clock())))
-        fresh = await self._ask(limit=max(PAUSE, limit - self._clock()))
-        self._asked_at = self._clock()
-        if fresh.trouble is None:
-            self._answer = fresh
-
-    def _paths(self) -> dict[str, str]:
-        if self._kind is not CallClass.VOLUMES or self._answer.status >= 400:
-            return {}
-        return {
-            str(entry.number): entry.path
-            for entry in volumes.read(self._answer) or ()
-            if entry.path
-        }
-
-    def _refuse(self, opinion: volumes.Opinion) -> Answer:
-        waited = self._clock() - self._call.arrived_at
-        refused = volumes.refusal(
-            self._resource,
-            self._rules._node,  # noqa: SLF001
-            why=opinion.why,
-            text=opinion.text,
-            waited=waited,
-        )
-        self._say(logging.WARNING, f"refused after {waited:.1f} s: {opinion.text}", opinion.why)
-        return refused
-
-    def _tell(self, opinion: volumes.Opinion) -> None:
-        if self._held_for != opinion.why:
-            self._held_for = opinion.why
-            self._say(logging.INFO, f"held: {opinion.text}", opinion.why)
-
-    def _tell_end(self) -> None:
-        if self._held_for:
-            waited = self._clock() - self._call.arrived_at
-            self._say(logging.INFO, f"goes on after {waited:.1f} s", "")
-
-    def _say(self, level: int, text: str, why: str) -> None:
-        _log.log(
-            level,
-            "%s of %s %s",
-            self._kind,
-            self._resource,
-            text,
-            extra={
-                "TIDEGATE_EVENT": "guard-hold",
-                "TIDEGATE_CODE": f"guard.{why or 'passed'}",
-                "TIDEGATE_SUBJECT": f"volume/{self._resource}/0",
-            },
-        )
 
 
 def online(answer: Answer) -> dict[str, Any] | None:

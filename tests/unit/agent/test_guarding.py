@@ -242,7 +242,7 @@ async def test_nonsense_is_told_and_the_socket_goes_on(tmp_path: Path) -> None:
 async def test_an_agent_that_does_not_answer_is_none_in_time(
     tmp_path: Path, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    agent = Agent(tmp_path, within=0.05)
+    agent = Agent(tmp_path, within=0.05, knock=0.05)
 
     ended = asyncio.Event()
 
@@ -267,6 +267,17 @@ async def test_an_agent_that_does_not_answer_is_none_in_time(
     assert len([one for one in caplog.records if "does not answer" in one.message]) == 1
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others)
+
+
+async def test_an_agent_that_comes_up_beside_the_guard_is_waited_for_once(tmp_path: Path) -> None:
+    node = Node(tmp_path, booting())
+    agent = Agent(tmp_path / "run", within=5.0, knock=5.0)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(agent.state())
+        await asyncio.sleep(0)
+        async with node.serving():
+            assert await first is not None
+    assert await agent.state() is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"secret": 5}', '{"secret": "s3"}'])

@@ -2,6 +2,7 @@
 """The rules in the order in which the transport asks them: judge, the controller's answer, review."""
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.trouble import Trouble
 from tidegate.guard.asking import Local, Mount, State
 from tidegate.guard.bar import Ruling, Why
+from tidegate.guard.holding import Patience
 from tidegate.guard.interface import Answer, CallClass, Forward, ForwardThen, Reply
 from tidegate.guard.rules import QUICK, GuardRules, Settings
 from tidegate.guard.volumes import Held
@@ -48,17 +50,12 @@ class Node:
 
     def __init__(self, agent: Agent, settings: Settings = SHORT) -> None:
         self.agent = agent
-        self.rules = GuardRules(
-            agent,
-            NodeName("n1"),
-            settings,
-            clock=lambda: asyncio.get_running_loop().time(),
-        )
+        self.rules = GuardRules(agent, NodeName("n1"), settings, clock=time.monotonic)
 
     async def reviewed(
         self, what: tuple[str, str], got: Answer, again: Controller | None = None
     ) -> Answer | None:
-        asked = call(*what, at=asyncio.get_running_loop().time())
+        asked = call(*what, at=time.monotonic())
         return await self.rules.review(asked, got, again or Controller(got))
 
 
@@ -288,6 +285,31 @@ async def test_make_available_is_not_repeated_while_the_device_is_waited_for() -
     controller = Controller(DEPLOYED)
     await Node(Agent(held=MISSING)).reviewed(AVAILABLE, DEPLOYED, controller)
     assert controller.asked == []
+
+
+async def test_holds_in_vain_use_up_patience_and_one_that_was_of_use_brings_it_back() -> None:
+    """Else each attempt of each instance would keep those on other pools waiting."""
+    node = Node(Agent(held=MISSING), Settings(hold=0.3))
+    began = time.monotonic()
+    for _ in range(5):
+        assert await node.reviewed(VOLUMES, volumes(DEVICE)) is not None
+    assert time.monotonic() - began < 5 * 0.3
+    assert node.rules.holder.patience.now(time.monotonic()) < 0.1
+    words = [MISSING, READY]
+    node.agent.said_held = lambda: words.pop(0) if len(words) > 1 else words[0]
+    node.rules.holder.patience = node.rules.holder.patience.wasted(0.0, time.monotonic() - 20.0)
+    assert await node.reviewed(VOLUMES, volumes(DEVICE)) is None
+    assert node.rules.holder.patience.now(time.monotonic()) == 0.3
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 10), st.floats(0, 200)), max_size=30))
+def test_patience_stays_within_its_bounds(steps: list[tuple[bool, float, float]]) -> None:
+    now, patience = 0.0, Patience(most=8.0, left=8.0, at=0.0)
+    for useful, held, pause in steps:
+        now += pause
+        patience = patience.paid(now) if useful else patience.wasted(held, now)
+        assert 0.0 <= patience.now(now) <= 8.0
+        assert not useful or patience.now(now) == 8.0
 
 
 # --- local truth --------------------------------------------------------------------------------
