@@ -37,6 +37,9 @@ lab-full: .venv/.develop ## root: every strategy, with and without the agent, un
 bench: .venv/.develop ## figures: start of the command, status, decode and judge
 	$(BIN)/python -m benchmarks
 
+fuzz: .venv/.develop ## 100,000 damaged inputs for every parser of outside text
+	$(BIN)/python -m tests.fuzz
+
 venv: .venv/.develop ## only make .venv
 
 .venv/.run: tools/make_venv.py requirements/run.lock requirements/build.lock

@@ -8,6 +8,8 @@ never change once released: probes turn them into findings, people search for th
 
 from typing import Final
 
+import msgspec
+
 from tidegate.core.trouble import Trouble
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "TIMEOUT_CONNECT",
     "TLS",
     "UNREACHABLE",
+    "UNREADABLE",
     "ClientError",
     "Trouble",
 ]
@@ -30,6 +33,9 @@ TIMEOUT: Final = "timeout"
 TLS: Final = "tls"
 DISCONNECTED: Final = "disconnected"
 GARBAGE: Final = "garbage"
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON from outside may raise: broken, not UTF-8, or nested a thousand times to hurt (found by ``make fuzz``)."""
 
 
 class ClientError(Exception):

@@ -87,7 +87,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     """Return ``1.28.0`` as (1, 28, 0); () when it does not begin like a version."""
     found = []
     for part in version.split("."):
-        if not part.isdecimal():
+        if not part.isdecimal() or len(part) > 9:
             break
         found.append(int(part))
     return tuple(found)

@@ -106,6 +106,6 @@ def address(text: str) -> tuple[str, int] | None:
     """Return (address, port) of what DRBD prints as ``ipv4:10.0.0.1:7000`` or ``ipv6:[fd00::1]:7000``."""
     family, _, rest = text.partition(":")
     host, _, port = rest.rpartition(":")
-    if family not in {"ipv4", "ipv6"} or not host or not port.isdecimal():
+    if family not in {"ipv4", "ipv6"} or not host or not port.isdecimal() or len(port) > 5:
         return None
     return host.strip("[]"), int(port)

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import msgspec
-
 from tidegate.clients import errors, process
 from tidegate.clients.drbd import events2, state, status
 
@@ -49,7 +47,7 @@ class DrbdClient:
         output = await self._run("status", "--json")
         try:
             return status.parse_status(output)
-        except msgspec.DecodeError as error:
+        except errors.UNREADABLE as error:
             raise _garbage(f"status --json: {error}") from error
 
     async def quorum_policies(self) -> dict[str, str | None]:
@@ -60,7 +58,7 @@ class DrbdClient:
         output = await self._run("show", "--json")
         try:
             return status.parse_quorum(output)
-        except msgspec.DecodeError as error:
+        except errors.UNREADABLE as error:
             raise _garbage(f"show --json: {error}") from error
 
     async def stream(

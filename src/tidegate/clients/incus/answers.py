@@ -24,7 +24,7 @@ def envelope(body: bytes, *, status: int, what: str) -> wire.Envelope:
     """
     try:
         found = _envelope.decode(body)
-    except msgspec.DecodeError as error:
+    except errors.UNREADABLE as error:
         raise garbage(what, f"HTTP {status}, {error}") from error
     if found.type == "error" or status >= 400:
         raise errors.ClientError(_refusal(found.error, found.error_code or status, what))
@@ -35,7 +35,7 @@ def metadata(found: wire.Envelope, kind: type[T], what: str) -> T:
     """``metadata`` as ``kind``; raises ClientError ``incus.garbage`` when it is something else."""
     try:
         return msgspec.json.decode(found.metadata, type=kind)
-    except msgspec.DecodeError as error:
+    except errors.UNREADABLE as error:
         raise garbage(what, str(error)) from error
 
 

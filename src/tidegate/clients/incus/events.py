@@ -43,7 +43,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(data: str | bytes) -> Event | None:
-    """The event in one message; None for a type we do not read. Raises msgspec.DecodeError."""
+    """The event in one message; None for a type we do not read. Raises one of ``errors.UNREADABLE``."""
     found = _envelope.decode(data)
     decoder = _decoders.get(found.type)
     if decoder is None:
@@ -114,7 +114,7 @@ async def _next(socket: aiohttp.ClientWebSocketResponse, place: str) -> Event:
             raise _lost(place, "the connection was closed")
         try:
             event = parse(message.data)
-        except msgspec.DecodeError as error:
+        except errors.UNREADABLE as error:
             raise answers.garbage("an event", str(error)) from error
         if event is not None:
             return event

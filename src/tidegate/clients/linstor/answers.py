@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from tidegate.clients import http
-from tidegate.clients.errors import ClientError, Trouble
+from tidegate.clients.errors import UNREADABLE, ClientError, Trouble
 from tidegate.clients.linstor import wire
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ def decode(answer: http.Answer, shape: type[_T], url: str) -> _T:
         return msgspec.json.decode(answer.body, type=shape)
     except msgspec.ValidationError as error:
         raise ClientError(_not_linstor(url, f"JSON of another shape ({error})")) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         if _looks_like_text(answer):
             raise ClientError(_not_linstor(url, _what_it_is(answer))) from error
         raise ClientError(
@@ -110,7 +110,7 @@ def messages(body: bytes) -> tuple[wire.ApiCallRc, ...] | None:
         return ()
     try:
         return msgspec.json.decode(body, type=tuple[wire.ApiCallRc, ...])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 
@@ -198,7 +198,7 @@ def _what_it_is(answer: http.Answer) -> str:
         return "an HTML page"
     try:
         msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return f"something of type {answer.headers.get('Content-Type') or 'unknown'}"
     return "other JSON"
 

@@ -87,7 +87,7 @@ class Parser:
             self._name = value
         elif field == b"id" and "\0" not in value:
             self._id = value
-        elif field == b"retry" and value.isascii() and value.isdigit():
+        elif field == b"retry" and value.isascii() and value.isdigit() and len(value) < 10:
             self.retry = int(value)
         return None
 

@@ -95,7 +95,7 @@ def parse(raw: str) -> Line | None:
         entry = _decoder.decode(raw)
         at = int(entry.moment) / 1e6
         pid = int(_one(entry.pid) or 0)
-    except (msgspec.DecodeError, ValueError):
+    except (*errors.UNREADABLE, ValueError):
         return None
     if not 0 <= at < 1e12:
         return None

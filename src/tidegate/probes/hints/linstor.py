@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.clients import errors
 from tidegate.clients.linstor import sse
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.core.ids import NodeName
@@ -69,5 +70,5 @@ def concerns(event: sse.Event, node: NodeName) -> bool:
         return True
     try:
         return _promotion.decode(event.data).node_name.casefold() in {"", node.casefold()}
-    except msgspec.DecodeError:
+    except errors.UNREADABLE:
         return True
