@@ -53,8 +53,16 @@ def test_the_stock_boot_after_a_power_loss_is_one_inversion_with_both_times() ->
 
 
 def test_the_stock_boot_with_drbd() -> None:
-    found = with_files({}, recorded("fullstack/s2-power-loss/n1/journal.json.gz"))
+    found = with_files({}, recorded("boots/fullstack/s2-power-loss.json.gz"))
     assert causes(found) == {SATELLITE: Cause.NO_ORDER}
+
+
+def test_a_boot_of_the_lab_whose_satellite_waited_for_its_own_start_was_in_order() -> None:
+    """The lab's stand-in is no fork: it has a start of its own; and what came first came first."""
+    found = with_files(NOTIFY, recorded("boots/incus/s1-offline-25s.json.gz"))
+    assert found.inversions == ()
+    early = with_files({}, recorded("boots/incus/s1-offline-25s.json.gz"))
+    assert early.grade is Grade.OK
 
 
 def test_the_recipe_that_names_a_unit_that_is_not_there_is_told_so() -> None:

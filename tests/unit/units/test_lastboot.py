@@ -46,7 +46,7 @@ def test_a_satellite_that_systemd_killed_while_it_waited() -> None:
 
 
 def test_a_machine_with_drbd() -> None:
-    times = recorded("fullstack/s2-power-loss/n1/journal.json.gz")
+    times = recorded("boots/fullstack/s2-power-loss.json.gz")
     assert times.units[INCUS].begun == 185.838953
     assert (times.units[SATELLITE].ready or 0.0) > 400
 
