@@ -36,7 +36,7 @@ from tidegate.guard.volumes import Held, Turn
 
 QUICK: Final = 0.8
 """Seconds that a controller nobody has heard of yet gets for the two calls that incusd's start waits for, where recovery comes anyway."""
-SETTLE: Final = 0.8
+SETTLE: Final = 0.6
 """Seconds from a mount's question for which an agent that has just begun may take to look at everything."""
 CHECK_WITHIN: Final = 0.5
 """Seconds for looking at what the controller would tell Incus of the volumes, before a pool may be mounted for the first time."""
