@@ -62,8 +62,8 @@ def run(argv: Sequence[str]) -> int:
     made = guardsetup.Setup(config)
     try:
         if chosen.verb == "status":
-            return _show_status(chosen, asyncio.run(made.status()))
-        return _show(chosen, asyncio.run(_act(chosen, made)))
+            return show_status(chosen, asyncio.run(made.status()))
+        return show(chosen, asyncio.run(_act(chosen, made)))
     except errors.ClientError as error:
         sys.stderr.write(f"tidegate: {error.trouble}\n")
         return EXIT_REFUSED
@@ -80,7 +80,8 @@ async def _act(chosen: argparse.Namespace, made: "Setup") -> "Outcome":
     return await made.enable(asked, lambda: secrets.token_urlsafe(32))
 
 
-def _show(chosen: argparse.Namespace, outcome: "Outcome") -> int:
+def show(chosen: argparse.Namespace, outcome: "Outcome") -> int:
+    """Tell what was done; returns the exit code."""
     from tidegate.report.terminal import harmless
 
     if chosen.format == "json":
@@ -107,7 +108,8 @@ def _show(chosen: argparse.Namespace, outcome: "Outcome") -> int:
     return EXIT_REFUSED
 
 
-def _show_status(chosen: argparse.Namespace, found: "Status") -> int:
+def show_status(chosen: argparse.Namespace, found: "Status") -> int:
+    """Tell how it stands; returns the exit code."""
     from tidegate.report.terminal import harmless
 
     if chosen.format == "json":
