@@ -62,6 +62,8 @@ def of_plan(record: Record, today: Plan, *, known: bool) -> Iterator[Trouble]:
             yield _replan(f"{path} has one of our names and is not in the record")
     for path in sorted(today.enable.keys() - record.links.keys()):
         yield _replan(f"{path} is missing: the unit is not enabled")
+    for path in sorted(today.disable):
+        yield _replan(f"{path} enables a unit that the plan of today does without")
 
 
 def of_manager(record: Record, units: Mapping[str, Unit]) -> Iterator[Trouble]:

@@ -123,7 +123,7 @@ def _gate(host: HostView, options: Options) -> Choice:
         )
     if host.controller.place is Place.UNKNOWN:
         reasons.append(
-            "it is not known where the controller runs: should it live in an instance here, the limit ends the wait"
+            f"{_unknown(host)}: should it live in an instance here, the limit ends the wait"
         )
     if host.incus.other_pools_wanted:
         reasons.append(
@@ -152,7 +152,7 @@ def _order(host: HostView, options: Options) -> Choice:
     if in_instance or controller.database_on_drbd:
         what = {
             Place.INSTANCE_HERE: "the controller lives in an instance of this Incus",
-            Place.UNKNOWN: "it is not known where the controller runs",
+            Place.UNKNOWN: _unknown(host),
         }.get(controller.place, "the controller's database lies on DRBD of this host")
         return _refused(
             "order-unproven",
@@ -183,10 +183,15 @@ def _held_by_itself(host: HostView, options: Options, strategy: str) -> Choice |
     if host.controller.place is Place.UNKNOWN:
         return _refused(
             "closed-unproven",
-            "it is not known where the controller runs: in an instance here, fail-closed would hold it for ever",
+            f"{_unknown(host)}: in an instance here, fail-closed would hold it for ever",
             "say where it runs with --controller, or take fail-open",
         )
     return None
+
+
+def _unknown(host: HostView) -> str:
+    because = f" ({host.controller.because})" if host.controller.because else ""
+    return f"it is not known where the controller runs{because}"
 
 
 def _loop(host: HostView, options: Options) -> deadlock.Loop | None:

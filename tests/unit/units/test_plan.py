@@ -368,6 +368,15 @@ def test_a_controller_on_the_storage_that_it_controls_has_to_move() -> None:
     assert not any("--strategy" in offer for offer in found.offers)
 
 
+def test_why_the_controllers_place_is_unknown_stands_in_the_reasons() -> None:
+    lost = Controller(because="nothing on this host says which address linstor.example has")
+    found = made(unit_trees.host(controller=lost))
+    assert any("linstor.example" in reason for reason in found.reasons)
+    refused = made(unit_trees.host(controller=lost), strategy="order")
+    assert "linstor.example" in refused.refusals[0].text
+    assert any("linstor.example" in one.observed for one in found.left)
+
+
 def test_in_a_cluster_every_member_is_ordered_by_itself() -> None:
     found = made(unit_trees.host(incus=IncusView(clustered=True)))
     assert any("apply it on every member" in reason for reason in found.reasons)
