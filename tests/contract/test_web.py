@@ -206,6 +206,13 @@ async def test_a_monitoring_system_and_a_person_without_one_are_answered(tmp_pat
             while "last instance runs" not in (shown := (await command(node, "stats"))[1]):
                 assert "Traceback" not in shown
         assert "start of an instance" in shown
+        file = tmp_path / "tidegate.prom"
+        assert await command(node, "stats", "--textfile", str(file)) == (0, "")
+        assert named(figures(file.read_text()), "tidegate_agent_up") == 1
+        await running.end()
+        code, text = await command(node, "stats", "--textfile", str(file))
+        assert (code, "no agent answers" in text) == (5, True)
+        assert list(figures(file.read_text()).values()) == [0], "old figures would look alive"
 
 
 async def until_said(client: aiohttp.ClientSession, path: str, status: int) -> None:
