@@ -164,7 +164,7 @@ class Hold:
             self._resource,
             text,
             extra={
-                "TIDEGATE_EVENT": "guard-hold",
+                "TIDEGATE_EVENT": "guard-held" if why else "guard-passed",
                 "TIDEGATE_CODE": f"guard.{why or 'passed'}",
                 "TIDEGATE_SUBJECT": f"volume/{self._resource}/0",
             },

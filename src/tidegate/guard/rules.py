@@ -162,7 +162,7 @@ class GuardRules:
             "pool mount answered with not ready: %s",
             said.ruling.text,
             extra={
-                "TIDEGATE_EVENT": "guard-bar",
+                "TIDEGATE_EVENT": "guard-held",
                 "TIDEGATE_CODE": "guard.not-ready",
                 "TIDEGATE_SUBJECT": "satellite",
             },
