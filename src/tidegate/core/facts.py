@@ -379,3 +379,9 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How often it was asked for this node, which is what Incus does when it mounts a pool."""
     volumes: int = 0
     """How often it was asked for a volume of this node."""
+    calls: Mapping[str, int] = {}
+    """Class of call -> how many it answered since it started."""
+    seconds: Mapping[str, float] = {}
+    """Class of call -> what they took together."""
+    reasons: Mapping[str, int] = {}
+    """Why it did not pass the controller's own answer on -> how often."""

@@ -7,7 +7,7 @@ from typing import Final
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import SubjectKind
 from tidegate.core.snapshot import Liveness, Snapshot, Source
-from tidegate.metrics import moments
+from tidegate.metrics import guard, moments
 from tidegate.metrics.tally import Tally
 from tidegate.metrics.values import Family, MetricKind, Sample
 
@@ -27,6 +27,7 @@ def families(
         *_sources(snapshot, now),
         *_storage(tally),
         *_recovery(tally),
+        *guard.families(snapshot),
     )
 
 
