@@ -31,6 +31,7 @@ from tidegate.guard import asking
 from tidegate.guard.asking import AskLocal, AskMount, AskState, AskVolumes, Local, Mount
 from tidegate.guard.bar import Why
 from tidegate.guard.volumes import Held
+from tidegate.health.wants import LINSTOR_DRIVER
 from tidegate.probes import devices as device_probe
 from tidegate.recovery.choose import Verdict
 
@@ -126,7 +127,10 @@ class Guarding:
 
     def heard(self, snapshot: Snapshot, report: Report, verdicts: Sequence[Verdict]) -> None:
         """Take in a cycle of the loop, as `Loop.heard` is told."""
-        wants = any(one.standing.pool is not None and one.standing.can for one in verdicts)
+        pools = (one.standing for one in verdicts if one.standing.pool is not None)
+        wants = any(
+            one.can and one.pool is not None and one.pool.driver == LINSTOR_DRIVER for one in pools
+        )
         self.saw(snapshot, report, wants_mount=wants)
 
     @property
