@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick lint lab lab-quick lab-full bench venv clean
+.PHONY: help demo test quick lint lab lab-quick lab-full bench venv clean fuzz
 .DEFAULT_GOAL := help
 
 help: ## this list

@@ -43,7 +43,9 @@ BOTH = VOLUMES[1]
 PROGRESS = "satellite.first-run"
 WANTED = WantedMap(
     node=facts.N1,
-    volumes=tuple(WantedVolume(id=volume, pool=PoolName("remote")) for volume in VOLUMES),
+    volumes=tuple(
+        WantedVolume(id=volume, pool=PoolName("remote"), content="ext4") for volume in VOLUMES
+    ),
     instances=(WantedInstance(id=facts.C1, volumes=VOLUMES, pools=(PoolName("remote"),)),),
 )
 
@@ -57,6 +59,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Loop device -> file behind it."""
     named: dict[str, str | None]
     """Volume -> device path that LINSTOR gave."""
+    emptied: frozenset[str]
+    """Files that were lost, and made anew by the satellite."""
 
     def codes(self, subject: ids.Subject) -> set[str]:
         """All codes but that of progress, which is looked at of its own."""
@@ -69,6 +73,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         """LINSTOR names a loop device that has this volume's file behind it."""
         path = self.named.get(str(volume))
         file = self.attached.get(path or "", "")
+        if file in self.emptied:
+            return False
         return file.endswith(f"-n1/data/{volume.resource}_{volume.number:05d}.img")
 
 
@@ -109,6 +115,7 @@ def _replayed(case: str, policy: HealthPolicy) -> Iterator[Frame]:
             report=judge.judge(snapshot, policy),
             attached=dict(devices.attached),
             named=_named(snapshot),
+            emptied=frozenset(devices.emptied),
         )
 
 
@@ -121,6 +128,8 @@ class _Devices:
 
     def __init__(self) -> None:
         self.attached: dict[str, str] = {}
+        self.emptied: set[str] = set()
+        self._away = ""
 
     def take(self, entry: dict[str, Any]) -> bool:
         """Take in an entry of the time line; True when something changed."""
@@ -129,8 +138,14 @@ class _Devices:
                 self.attached = dict(entry["devs"])
             case "device appeared":
                 self.attached[entry["dev"]] = entry["backing"]
+                if self._away and self._away in entry["backing"]:
+                    self.emptied.add(entry["backing"])
             case "device gone":
                 self.attached.pop(entry["dev"], None)
+            case "thin pool directory renamed away":
+                self._away = "/srv/pool-n1/data/"
+            case "backing file of both removed":
+                self._away = "/srv/pool-n1/data/both_00000.img"
             case _:
                 return False
         return True
@@ -150,7 +165,7 @@ class _Devices:
             is_device=True,
             rdev=(7, int(path.removeprefix("/dev/loop"))),
             opened=OpenResult.OPENED,
-            content="ext4" if file else "empty",
+            content="zero" if file in self.emptied else "ext4" if file else "empty",
             size=1 << 25 if file else 0,
             backing_file=file,
         )
@@ -255,12 +270,24 @@ CASES = (
     "d1b_after_sigcont_online_but_no_device_manager",
 )
 BOOT, RESTART, HOLE, STUCK, FALSE = CASES
+LATE, AGAIN, KILLED = (
+    "b2_controller_down_then_up_20s_after_satellite_start",
+    "b3_satellite_restart_devices_stay",
+    "b6_controller_kill9_and_restart",
+)
+NO_POOL, NO_TOOL, FULL, ONE_LOST = (
+    "c2_pool_directory_missing_at_start",
+    "c4_losetup_missing_at_start",
+    "c5_disk_full",
+    "c6_one_backing_file_lost",
+)
+ALL = (*CASES, LATE, AGAIN, KILLED, NO_POOL, NO_TOOL, FULL, ONE_LOST)
 
 
 # --- what must hold at every moment ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ALL)
 def test_no_volume_is_ready_before_its_device_is(case: str) -> None:
     seen = frames(case)
     early = [
@@ -270,10 +297,10 @@ def test_no_volume_is_ready_before_its_device_is(case: str) -> None:
         if frame.ready(volume) and not frame.is_there(volume)
     ]
     assert early == []
-    assert any(frame.ready(BOTH) for frame in seen) or case == FALSE
+    assert any(frame.ready(BOTH) for frame in seen) or case in {FALSE, NO_POOL, ONE_LOST}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ALL)
 def test_whatever_is_not_ready_says_why_and_what_to_do(case: str) -> None:
     for frame in frames(case):
         for volume in VOLUMES:
@@ -286,7 +313,7 @@ def test_whatever_is_not_ready_says_why_and_what_to_do(case: str) -> None:
             assert steps[-1].waiting or steps[-1].remedy, (frame.at, steps[-1])
 
 
-@pytest.mark.parametrize("case", [BOOT, RESTART, HOLE, STUCK])
+@pytest.mark.parametrize("case", [BOOT, RESTART, HOLE, STUCK, LATE, AGAIN, KILLED, NO_TOOL, FULL])
 def test_in_the_end_all_is_ready_again(case: str) -> None:
     last = frames(case)[-1]
     assert [str(volume) for volume in VOLUMES if not last.ready(volume)] == []
@@ -373,3 +400,28 @@ def test_an_online_that_nothing_follows_is_not_believed_for_ever(
     told = {finding.code: finding for finding in late[-1].report.about(ids.SATELLITE)}
     assert "reconnect" in told["satellite.false-online"].remedy
     assert told[PROGRESS].observed.startswith("0 of ")
+
+
+@pytest.mark.parametrize("case", [NO_POOL, ONE_LOST])
+def test_a_volume_that_was_made_anew_and_empty_is_told_as_such(case: str) -> None:
+    """facts/linstor-observed.md A5, A19: ONLINE, READY, every path there, and nothing says that the data are elsewhere."""
+    emptied = [frame for frame in frames(case) if "device.empty" in frame.codes(ids.volume(BOTH))]
+    assert emptied
+    assert not any(frame.ready(BOTH) for frame in emptied)
+    told = {one.code: one for one in emptied[-1].report.about(ids.volume(BOTH))}["device.empty"]
+    assert "holds nothing, it held ext4" in told.observed
+    assert "Start nothing on it" in told.remedy
+    assert not told.waiting
+
+
+def test_a_tool_that_was_missing_when_the_satellite_looked() -> None:
+    """facts/linstor-observed.md A17: ONLINE, pools well, and the kind of storage among the unsupported."""
+    told = [
+        one
+        for frame in frames(NO_TOOL)
+        for one in frame.report.about(ids.SATELLITE)
+        if one.code == "satellite.no-provider"
+    ]
+    assert told
+    assert "FILE_THIN is not among what n1 can do" in told[0].observed
+    assert "reconnect n1" in told[0].remedy
