@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated boots: the table of facts/observed.md without and with Tidegate, and random schedules that must break no rule.
 
-A failing seed prints itself: ``simulate(schedule.by_chance(SEED)).timeline`` tells the story.
+``python -m tidegate.sim.many --seed SEED`` tells the story of one; random ones that break no rule are in ``test_many.py``.
 """
 
 import time
@@ -9,17 +9,13 @@ import time
 import msgspec
 import pytest
 
-from tidegate.config.policy import RecoveryPolicy
-from tidegate.core.finding import Report
-from tidegate.core.snapshot import Snapshot
-from tidegate.recovery.state import RecoveryState
-from tidegate.recovery.step import Event, Step, step
+from tidegate.sim.chance import by_chance
 from tidegate.sim.incus.values import MemberSpec, instance_id
-from tidegate.sim.run import Planner, simulate
-from tidegate.sim.schedule import OBSERVED, Deed, Happening, Schedule, by_chance, observed
+from tidegate.sim.run import simulate
+from tidegate.sim.schedule import OBSERVED, Deed, Happening, Schedule, observed
 from tidegate.sim.watch import Result
 
-SEEDS = 100
+FIRST = 100
 CHUNK = 10
 FREE_OF_STOCK = 0.5
 """Seconds by which nothing may come up later than without us (contract.md, safety 11)."""
@@ -153,68 +149,25 @@ def test_incusd_that_nothing_starts_is_started() -> None:
 def test_an_hour_takes_no_time() -> None:
     schedule = msgspec.structs.replace(observed("s1"), horizon=3600.0)
     simulate(schedule)
-    began = time.perf_counter()
+    began = time.process_time()
     result = simulate(schedule)
-    assert result.cycles < 600
-    assert time.perf_counter() - began < 5.0, "far above what it takes, for a busy machine"
+    assert result.cycles < 120
+    assert time.process_time() - began < 1.0, (
+        "far above the 50 ms that it takes, for a busy machine"
+    )
 
 
 def test_the_same_seed_runs_the_same_way() -> None:
     assert simulate(by_chance(7)).timeline == simulate(by_chance(7)).timeline
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_random_schedules_break_no_rule(first: int) -> None:
-    for seed in range(first, first + CHUNK):
-        result = simulate(by_chance(seed))
-        assert result.violations == (), _story(seed, result)
-
-
 _OTHERWISE = {Deed.KILL_AND_FORGET, Deed.RESTART_INCUS, Deed.CRASH_INCUS}
 """What makes the two runs no longer the same: a memory that is lost, an Incus that starts anew in the middle of something else."""
 
 
-@pytest.mark.parametrize("first", range(SEEDS, SEEDS + 40, CHUNK))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + 40, CHUNK))
 def test_random_schedules_are_never_worse_than_stock(first: int) -> None:
     for seed in range(first, first + CHUNK):
         schedule = by_chance(seed)
         if _OTHERWISE.isdisjoint(happening.deed for happening in schedule.happenings):
             _no_worse(schedule)
-
-
-def _story(seed: int, result: Result) -> str:
-    faults = [f"{f.kind} {f.subject} {f.start:.1f}-{f.end}" for f in result.schedule.faults]
-    lines = [f"{at:9.3f}  {text}" for at, text in result.timeline]
-    return "\n".join([f"seed {seed}", *faults, *lines])
-
-
-# --- planners broken on purpose -----------------------------------------------------------------
-def blind(
-    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
-) -> Step:
-    """Takes everything for ready."""
-    good = {
-        name: msgspec.structs.replace(subject, ready=True)
-        for name, subject in report.subjects.items()
-    }
-    return step(state, event, snapshot, msgspec.structs.replace(report, subjects=good), policy)
-
-
-def forgetful(
-    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
-) -> Step:
-    """Forgets what it has begun."""
-    return step(msgspec.structs.replace(state, in_flight={}), event, snapshot, report, policy)
-
-
-def idle(
-    state: RecoveryState, event: Event, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
-) -> Step:
-    """Never does anything."""
-    given = step(state, event, snapshot, report, policy)
-    return msgspec.structs.replace(given, actions=())
-
-
-@pytest.mark.parametrize(("planner", "key"), [(blind, "s4"), (forgetful, "s1"), (idle, "s4")])
-def test_a_broken_planner_is_caught(planner: Planner, key: str) -> None:
-    assert simulate(observed(key), planner=planner).violations != ()

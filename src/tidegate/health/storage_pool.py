@@ -5,13 +5,14 @@ Neither ONLINE nor a path says that the volume group, zpool or directory behind 
 forgets reports at each listing, so a good answer is weak evidence and a bad one strong.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from tidegate.core import ids
 from tidegate.core.evidence import BackingFacts
 from tidegate.core.facts import StoragePoolFacts
 from tidegate.core.finding import Finding, Grade
-from tidegate.core.ids import StoragePoolName
+from tidegate.core.ids import ResourceName, StoragePoolName
 from tidegate.core.snapshot import Source
 from tidegate.health import catalogue
 from tidegate.health.opinion import Opinion
@@ -25,12 +26,12 @@ NEARLY_FULL: Final = 0.05
 
 
 def judge(view: View, wants: Wants) -> list[Opinion]:
-    """Return an opinion on every storage pool that this node has or a wanted volume needs."""
-    wanted = {
-        place.storage_pool
-        for resource in wants.wanted_resources
-        if (place := view.placed_here(resource)) is not None and place.storage_pool is not None
-    }
+    """Return an opinion on every storage pool that this node has or an instance's volume needs.
+
+    Of an instance that only recovery knows to be wanted (its start failed late: facts/incus.md A21), too.
+    """
+    wanted = _under(view, wants.wanted_resources)
+    needed = _under(view, {volume.resource for volume in wants.volumes})
     known = view.snapshot.storage_pools
     names = {
         StoragePoolName(name)
@@ -45,8 +46,14 @@ def judge(view: View, wants: Wants) -> list[Opinion]:
             wanted=name in wanted,
             good=_good(view, name),
         )
-        for name in sorted(names | wanted)
+        for name in sorted(names | needed)
     ]
+
+
+def _under(view: View, resources: Iterable[ResourceName]) -> set[StoragePoolName]:
+    """Return the storage pools that the replicas of ``resources`` on this node lie in."""
+    places = (view.placed_here(resource) for resource in resources)
+    return {place.storage_pool for place in places if place is not None and place.storage_pool}
 
 
 def _findings(view: View, name: StoragePoolName) -> list[Finding]:

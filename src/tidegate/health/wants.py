@@ -12,19 +12,20 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from tidegate.core.facts import IncusFacts, IncusPhase, InstanceFacts, PoolFacts, WarningFacts
+from tidegate.core.facts import IncusPhase, InstanceFacts, PoolFacts, WarningFacts
 from tidegate.core.ids import InstanceId, PoolName, ResourceName, StoragePoolName, VolumeId
 from tidegate.core.snapshot import Fact, Source
 from tidegate.core.wanted import WantedInstance, WantedPool
-from tidegate.health import mapping
+from tidegate.health import intent, mapping
+from tidegate.health.intent import Will
 from tidegate.health.view import View
 
 T = TypeVar("T")
 
 LINSTOR_DRIVER: Final = "linstor"
-_EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_WANTED: Final = frozenset({Will.RUNS, Will.START, Will.ODD})
+_LEFT: Final = frozenset({Will.NEW, Will.STOPPED})
 _SILENT: Final = frozenset({IncusPhase.STOPPED, IncusPhase.STARTING})
-_AUTOSTART_FAILURE: Final = "Failed to autostart instance"
 
 
 class Origin(enum.StrEnum):
@@ -71,7 +72,7 @@ class Wants:
             self.all = tuple(
                 self._of_incus(facts)
                 for facts in sorted(instances.values(), key=lambda facts: facts.id)
-                if is_here(facts, self.incus)
+                if intent.is_here(facts.location, self.incus)
             )
         elif snapshot.wanted is not None:
             self.origin = Origin.MAP
@@ -82,7 +83,9 @@ class Wants:
             self.all = tuple(
                 msgspec.structs.replace(self._of_incus(facts), facts=None, left=False)
                 for facts in sorted(snapshot.instances.value.values(), key=lambda facts: facts.id)
-                if is_here(facts, snapshot.incus.value if snapshot.incus is not None else None)
+                if intent.is_here(
+                    facts.location, snapshot.incus.value if snapshot.incus is not None else None
+                )
             )
         else:
             self.origin = Origin.NOWHERE
@@ -156,8 +159,9 @@ class Wants:
         return kept.pool if kept is not None else None
 
     def _of_incus(self, facts: InstanceFacts) -> Want:
-        left = self._was_left(facts)
-        wanted = facts.runs or (self._takes_instances and self._should_run(facts) and not left)
+        boot = self.view.snapshot.boot_wall
+        will = intent.will(facts, incus=self.incus, boot_wall=boot, failures=self._failures)
+        wanted = will in _WANTED
         pools = tuple(sorted({need.pool for need in facts.needs if need.required}))
         volumes: list[VolumeId] = []
         missing: list[mapping.Missing] = []
@@ -167,8 +171,8 @@ class Wants:
             id=facts.id,
             wanted=wanted,
             facts=facts,
-            left=left,
-            given_up=self._failed_last(facts),
+            left=will in _LEFT,
+            given_up=intent.start_failed(facts, boot_wall=boot, failures=self._failures),
             volumes=tuple(sorted(set(volumes))),
             missing=tuple(missing),
             pools=pools,
@@ -197,57 +201,10 @@ class Wants:
         return {instance.id: instance for instance in kept.instances} if kept else {}
 
     @functools.cached_property
-    def _takes_instances(self) -> bool:
-        """True when Incus would start instances here at all (facts/incus.md A2)."""
-        if self.incus is None:
-            return True
-        if self.incus.clustered and self.incus.member_status is None:
-            return False
-        return self.incus.member_status not in _EVACUATED
-
-    @functools.cached_property
-    def _given_up(self) -> Mapping[str, WarningFacts]:
-        """Instances that Incus gave up on in its own pass, by their address (facts/incus.md A8)."""
+    def _failures(self) -> Mapping[InstanceId, WarningFacts]:
+        """What Incus gave up on in its own pass, on this member (facts/incus.md A8)."""
         fact = self.view.snapshot.warnings
-        if fact is None:
-            return {}
-        return {
-            warning.entity_url: warning
-            for warning in fact.value
-            if warning.type == _AUTOSTART_FAILURE
-        }
-
-    def _failed_last(self, facts: InstanceFacts) -> str | None:
-        """Return why its last start failed, if that is one that Incus itself tried; None else."""
-        name, project = facts.id.name, facts.id.project
-        for url, warning in self._given_up.items():
-            path, _, query = url.partition("?")
-            if path.rpartition("/")[2] == name and f"project={project}" in (
-                query or "project=default"
-            ).split("&"):
-                moment = warning.last_seen_at or 0.0
-                is_last = facts.last_used_at is None or facts.last_used_at <= moment + 1.0
-                return warning.message if is_last else None
-        return None
-
-    def _should_run(self, facts: InstanceFacts) -> bool:
-        if facts.should_start:
-            return True
-        return facts.autostart != "false" and self._failed_last(facts) is not None
-
-    def _was_left(self, facts: InstanceFacts) -> bool:
-        """Return True when it was made, or started and stopped, in this boot: as somebody wanted it (contract.md safety 7)."""
-        if facts.runs or not facts.should_start or self._failed_last(facts) is not None:
-            return False
-        boot = self.view.snapshot.boot_wall
-        return any(at is not None and at >= boot for at in (facts.last_used_at, facts.created_at))
-
-
-def is_here(facts: InstanceFacts, incus: IncusFacts | None) -> bool:
-    """Return True when the instance is on this server; a standalone one says "none" (facts/incus.md R41)."""
-    if facts.location in {"", "none"}:
-        return True
-    return incus is not None and facts.location == incus.server_name
+        return {} if fact is None else intent.failures_of(fact.value, self.incus)
 
 
 def _of_map(kept: WantedInstance) -> Want:

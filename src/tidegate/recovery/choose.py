@@ -19,8 +19,9 @@ from tidegate.core.action import (
 from tidegate.core.finding import Report
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.health import intent
+from tidegate.health.intent import Will
 from tidegate.recovery import desire, levers, width
-from tidegate.recovery.desire import Will
 from tidegate.recovery.levers import Lever
 from tidegate.recovery.settle import INCUS_UNIT, unit_key
 from tidegate.recovery.standing import Standing, Survey
@@ -256,7 +257,7 @@ class _Actor:
             if standing.will is Will.RUNS
         }
         for warning in desire.autostart_warnings(self._snapshot):
-            about = desire.warning_about(warning)
+            about = intent.warning_about(warning)
             if warning.status != "new" or about is None:
                 continue
             subject = ids.instance(about)

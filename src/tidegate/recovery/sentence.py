@@ -17,8 +17,8 @@ from tidegate.core.action import (
 )
 from tidegate.core.finding import Report
 from tidegate.core.ids import Subject, SubjectKind
+from tidegate.health.intent import Will
 from tidegate.recovery.choose import Choice, Turn, Verdict
-from tidegate.recovery.desire import Will
 from tidegate.recovery.standing import Survey
 from tidegate.recovery.state import RecoveryState
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an outcome, and what is seen of the world, change in the state."""
 
+from typing import Final
+
 import msgspec
 
 from tidegate.config.policy import RecoveryPolicy
@@ -16,12 +18,15 @@ from tidegate.core.facts import IncusPhase
 from tidegate.core.finding import Report
 from tidegate.core.ids import SubjectKind, UnitName
 from tidegate.core.snapshot import Snapshot
+from tidegate.health import intent
+from tidegate.health.intent import Will
 from tidegate.recovery import causes, desire, levers, width
-from tidegate.recovery.desire import Will
 from tidegate.recovery.standing import Standing, Survey
 from tidegate.recovery.state import RecoveryState, key_of, pace_key, warning_key, without
 
 INCUS_UNIT = UnitName("incus.service")
+_LOG_EVERY: Final = 60.0
+"""Seconds after which the satellite's log is read again, where it did not show a false ONLINE."""
 
 
 def settle(
@@ -67,6 +72,9 @@ def settle(
     budget = unit_key(action.unit) if isinstance(action, StartUnit) else key
     if lever is not None:
         budget = levers.key(lever)
+    if lever is levers.Lever.FALSE_ONLINE:
+        slow = msgspec.structs.replace(policy.backoff, first=_LOG_EVERY, limit=_LOG_EVERY)
+        policy = msgspec.structs.replace(policy, backoff=slow)
     return state.charged(budget, started_at=outcome.started_at, now=outcome.ended_at, policy=policy)
 
 
@@ -161,7 +169,9 @@ def _failed(state: RecoveryState, snapshot: Snapshot) -> dict[str, float]:
     """Return whose last start failed, Incus's own attempts included: at its next start it forgets its warnings (facts/incus.md D14)."""
     found = dict(state.failed)
     for warning in desire.autostart_warnings(snapshot):
-        about, raised = desire.warning_about(warning), warning.last_seen_at
+        if warning.status != "new":
+            continue  # acknowledged when it ran: intent judges those to the second
+        about, raised = intent.warning_about(warning), warning.last_seen_at
         if about is not None and raised is not None and raised >= snapshot.boot_wall:
             name = str(about)
             found[name] = max(found.get(name, 0.0), raised - snapshot.boot_wall)

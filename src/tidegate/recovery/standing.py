@@ -4,15 +4,17 @@
 Only facts and findings are looked at here, not budgets: those are :mod:`~tidegate.recovery.choose`'s matter.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tidegate.core import ids
-from tidegate.core.facts import IncusPhase, InstanceFacts, PoolFacts
+from tidegate.core.facts import IncusPhase, InstanceFacts, PoolFacts, WarningFacts
 from tidegate.core.finding import Report
-from tidegate.core.ids import Subject, SubjectKind
+from tidegate.core.ids import InstanceId, Subject, SubjectKind
 from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.health.intent import Will
 from tidegate.recovery import desire
-from tidegate.recovery.desire import Will
 from tidegate.recovery.state import RecoveryState
 
 UNAVAILABLE = "Unavailable"
@@ -51,8 +53,9 @@ def survey(state: RecoveryState, snapshot: Snapshot, report: Report) -> Survey:
     """Return how everything stands."""
     pools = snapshot.pools.value if snapshot.pools is not None else {}
     instances = snapshot.instances.value if snapshot.instances is not None else {}
+    failed = desire.failures(snapshot)
     standings = tuple(
-        _instance(facts, state, snapshot, report)
+        _instance(facts, state, snapshot, report, failed)
         for facts in sorted(instances.values(), key=desire.order)
     )
     needed = _needed_volumes(standings, report)
@@ -115,10 +118,14 @@ def unready(subject: Subject, report: Report) -> tuple[Subject, ...]:
 
 
 def _instance(
-    facts: InstanceFacts, state: RecoveryState, snapshot: Snapshot, report: Report
+    facts: InstanceFacts,
+    state: RecoveryState,
+    snapshot: Snapshot,
+    report: Report,
+    failed: Mapping[InstanceId, WarningFacts],
 ) -> Standing:
     subject = ids.instance(facts.id)
-    wish = desire.will(facts, snapshot, state)
+    wish = desire.will(facts, snapshot, state, failed)
     waits_for = unready(subject, report) if wish is Will.START else ()
     return Standing(subject=subject, will=wish, waits_for=waits_for, instance=facts)
 

@@ -17,6 +17,8 @@ class VirtualClock:
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._cancelled: set[int] = set()
+        self.happened = 0
+        """How many things have happened: while it stays the same, so does the world."""
 
     @property
     def now(self) -> float:
@@ -48,5 +50,6 @@ class VirtualClock:
         while (due := self.next_due()) is not None and due <= moment:
             at, _, action = heapq.heappop(self._due)
             self._now = at
+            self.happened += 1
             action()
         self._now = max(self._now, moment)

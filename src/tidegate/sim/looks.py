@@ -33,7 +33,7 @@ from tidegate.sim.incus import views
 from tidegate.sim.incus.daemon import Daemon, Phase
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.incus.values import PoolSpec, Refusal
-from tidegate.sim.linstor import reads, resource_view, view, wiring
+from tidegate.sim.linstor import reads, resource_view, store, view, wiring
 from tidegate.sim.linstor.world import LinstorWorld
 
 T = TypeVar("T")
@@ -130,6 +130,7 @@ class Looks:
         names = sorted(world.store.data.nodes)
         nodes = self._kept("nodes", [view.node(world, name) for name in names], _nodes)
         pools = [view.pool(world, pool) for pool in world.store.data.pools]
+        pools.append({**_DISKLESS, "node_name": world.local})
         definitions = [view.definition(world, d) for d in world.store.data.definitions.values()]
         placements = {
             name: self._kept(f"placements {name}", self._placements(name), _placements)
@@ -267,6 +268,13 @@ class Looks:
         return known[1]  # type: ignore[return-value]  # keyed by what it was translated with
 
 
+_DISKLESS: Final = {
+    "storage_pool_name": store.DISKLESS_POOL,
+    "provider_kind": "DISKLESS",
+    "free_capacity": 2**63 - 1,
+    "total_capacity": 2**63 - 1,
+}
+"""Every node has it (facts/linstor-observed.md A11)."""
 _PENDING = Trouble(code="pending", text="")
 _VERSION = msgspec.convert(reads.VERSION, linstor_wire.Version)
 

@@ -15,14 +15,23 @@ import msgspec
 
 from tidegate.config.policy import HealthPolicy, RecoveryPolicy
 from tidegate.core.action import Action, Outcome
-from tidegate.core.finding import Report
+from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import BootId, NodeName, SubjectKind, VolumeId
-from tidegate.core.snapshot import Snapshot, apply
+from tidegate.core.snapshot import SECTIONS, Snapshot, apply
 from tidegate.core.wanted import WantedMap
 from tidegate.health import judge
 from tidegate.health import wanted as wanted_map
 from tidegate.recovery.state import RecoveryState, resumed
-from tidegate.recovery.step import Event, Finished, Observed, Step, Tick, step
+from tidegate.recovery.step import (
+    Event,
+    Finished,
+    Observed,
+    Paused,
+    Resumed,
+    Step,
+    Tick,
+    step,
+)
 from tidegate.sim.acts import Act
 from tidegate.sim.early import DevicesFirst
 from tidegate.sim.incus.model import IncusModel
@@ -32,6 +41,7 @@ from tidegate.sim.linstor.front import LinstorFront
 from tidegate.sim.linstor.world import LinstorWorld
 from tidegate.sim.looks import Looks
 from tidegate.sim.schedule import Deed, Happening, Schedule
+from tidegate.sim.storage import IncusVolume, VolumeKind
 from tidegate.sim.watch import Result, Watch
 
 AGENT_AT: Final = 1.0
@@ -40,20 +50,27 @@ GRID: Final = 0.25
 """Seconds between two looks while something waits. Looks at which nothing can have changed are left out."""
 SETTLE: Final = 0.05
 """Seconds from the end of an action to the agent's next cycle."""
-WAITING_LOOK, RESTING_LOOK = 5.0, 10.0
-"""Seconds after which everything is looked at in any case, while something waits and at rest."""
+WAITING_LOOK, RESTING_LOOK = 5.0, 120.0
+"""Seconds after which everything is looked at and judged in any case, while something waits and at rest."""
 
 
 Planner: TypeAlias = Callable[[RecoveryState, Event, Snapshot, Report, RecoveryPolicy], Step]
 
 
-def simulate(schedule: Schedule, *, with_tidegate: bool = True, planner: Planner = step) -> Result:
+def simulate(
+    schedule: Schedule,
+    *,
+    with_tidegate: bool = True,
+    planner: Planner = step,
+    until_broken: bool = False,
+) -> Result:
     """Run ``schedule`` to its horizon. A rule that is broken is in ``violations``, not raised.
 
-    ``planner`` is what decides: a broken one shows whether the rules would catch it.
+    ``planner`` is what decides: a broken one shows whether the rules would catch it; with ``until_broken`` the run ends there.
     """
     kept = kept_map(schedule) if with_tidegate else None
-    return Simulation(schedule, with_tidegate=with_tidegate, kept=kept, planner=planner).run()
+    run = Simulation(schedule, with_tidegate=with_tidegate, kept=kept, planner=planner)
+    return run.run(until_broken=until_broken)
 
 
 def kept_map(schedule: Schedule) -> WantedMap | None:
@@ -75,7 +92,7 @@ def kept_map(schedule: Schedule) -> WantedMap | None:
 def _kept_map(key: bytes) -> WantedMap | None:
     schedule = msgspec.json.decode(key, type=Schedule)
     healthy = Simulation(schedule, with_tidegate=True, kept=None)
-    healthy.run()
+    healthy.run(until_good=True)
     assert healthy.report is not None
     return wanted_map.draw(healthy.snapshot, healthy.report, None, schedule.server.epoch - 3600.0)
 
@@ -101,7 +118,16 @@ class Simulation:
         }
         self.incus = IncusModel(self.clock, schedule.server, fronts, seed=schedule.seed)
         self.watch = Watch(schedule, self.world, self.incus)
-        self.health, self.policy = HealthPolicy(), RecoveryPolicy()
+        more = schedule.allows_more
+        self.health = HealthPolicy()
+        self.policy = RecoveryPolicy(cure_full_sync=more, restart_incus=more)
+        if schedule.stray:
+            self.incus.world.unknown_volumes = {
+                "remote": tuple(
+                    IncusVolume(pool="remote", kind=VolumeKind.CONTAINERS, name=name)
+                    for name in schedule.stray
+                )
+            }
         self.state = RecoveryState()
         self.report: Report | None = None
         self.cycles = 0
@@ -110,14 +136,16 @@ class Simulation:
         self._alive_at = AGENT_AT if with_tidegate else math.inf
         self._acts: list[Act] = []
         self._outcomes: list[Outcome] = []
+        self._wishes: list[Event] = []
         self._wake_at: float | None = None
+        self._judged_at = 0.0
         self._news = True
         self._begin_agent()
         for happening in schedule.happenings:
             self.clock.at(happening.at, functools.partial(self._happen, happening))
 
-    def run(self) -> Result:
-        """Boot, and go on to the horizon."""
+    def run(self, *, until_good: bool = False, until_broken: bool = False) -> Result:
+        """Boot, and go on to the horizon; or only until everything is well, or until a rule is broken."""
         self.world.boot()
         if self.schedule.devices_first and math.isfinite(self._alive_at):
             DevicesFirst(self.world, self._kept, torn=frozenset(self.schedule.torn)).begin()
@@ -126,6 +154,10 @@ class Simulation:
             self._advance()
             if self.clock.now >= self._alive_at:
                 self._cycle()
+                if until_good and self.report is not None and self.report.grade is Grade.OK:
+                    break
+            if until_broken and self.watch.is_broken:
+                return self.watch.result(self.cycles)
         self.watch.end(with_tidegate=math.isfinite(self._alive_at))
         return self.watch.result(self.cycles)
 
@@ -173,23 +205,43 @@ class Simulation:
 
     def _cycle(self) -> None:
         """Look, judge, decide, act: as the agent's loop does."""
+        if self._nothing_new():
+            return
         self.cycles += 1
-        for seen in self.looks.all(self.snapshot, self._volumes()):
-            self.snapshot = apply(self.snapshot, seen)
-        self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now)
+        self._judged_at = self.clock.now
         before, self.report = self.report, judge.judge(self.snapshot, self.health)
         # What is new may change what has to be looked at next.
         self._news = before is None or _essence(before) != _essence(self.report)
         self.watch.seen(self.report)
         outcomes, self._outcomes = self._outcomes, []
+        wishes, self._wishes = self._wishes, []
         woken = self._wake_at is not None and self.clock.now >= self._wake_at
         last: Event = Tick() if woken and not outcomes else Observed()
-        for event in (*(Finished(outcome=outcome) for outcome in outcomes), last):
+        for event in (*(Finished(outcome=outcome) for outcome in outcomes), *wishes, last):
+            if isinstance(event, Paused | Resumed):
+                self.watch.paused = isinstance(event, Paused)
             given = self._planner(self.state, event, self.snapshot, self.report, self.policy)
             self.state, self._wake_at = given.state, given.wake_at
             self.watch.says(given.sentence)
             for action in given.actions:
                 self._act(action)
+
+    def _nothing_new(self) -> bool:
+        """Look at everything; True when nothing is other than before and time alone is not due to change what is decided.
+
+        The agent would judge once more, to the same end; here that is what an hour would be spent on.
+        """
+        woken = self._wake_at is not None and self.clock.now >= self._wake_at
+        due = bool(self._outcomes or self._wishes) or woken or self.report is None
+        due = due or self.clock.now >= self._judged_at + self._longest()
+        before = self.snapshot
+        for seen in self.looks.all(before, self._volumes()):
+            self.snapshot = apply(self.snapshot, seen)
+        self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now)
+        if due or _facts(before) != _facts(self.snapshot):
+            return False
+        self._news = False
+        return True
 
     def _volumes(self) -> list[VolumeId]:
         if self.report is None:
@@ -233,8 +285,18 @@ class Simulation:
             case Deed.CRASH_INCUS:
                 self.incus.crash_daemon()
                 self.watch.incus_killed()
+            case Deed.PAUSE:
+                self._wish(Paused())
+            case Deed.RESUME:
+                self._wish(Resumed())
             case Deed.KILL_AGENT | Deed.KILL_AND_FORGET:
                 self._kill_agent(forgets=happening.deed is Deed.KILL_AND_FORGET)
+
+    def _wish(self, event: Event) -> None:
+        """A person tells the agent; where none runs at the moment, the command fails, and says so."""
+        if self.clock.now < self._alive_at:
+            return
+        self._wishes.append(event)
 
     def _stop(self, happening: Happening) -> None:
         who = happening.instance
@@ -260,7 +322,21 @@ class Simulation:
         self._alive_at = self.clock.now + AGENT_AT
         kept = msgspec.json.decode(written, type=RecoveryState)
         self.state = resumed(kept, boot_id=self.snapshot.boot_id, now=self._alive_at)
+        if forgets:
+            self.watch.paused = False
+        self._wishes = []
         self.watch.agent_killed(forgets=forgets)
+
+
+def _facts(snapshot: Snapshot) -> tuple[object, ...]:
+    """Return what is known without its ages: ``since`` moves with a value only."""
+    facts = (getattr(snapshot, section) for section in SECTIONS)
+    return (
+        tuple(fact.since if fact is not None else None for fact in facts),
+        tuple(fact.since for fact in snapshot.placements.values()),
+        tuple(fact.since for fact in snapshot.devices.values()),
+        tuple((state.liveness, state.trouble) for state in snapshot.sources.values()),
+    )
 
 
 def _essence(report: Report) -> dict[str, bool]:

@@ -10,16 +10,28 @@ from typing import Final
 import msgspec
 
 from tidegate.core import ids
-from tidegate.core.action import Action, Outcome, StartInstance, ValidatePool
+from tidegate.core.action import (
+    AcknowledgeWarning,
+    Action,
+    Outcome,
+    OutcomeKind,
+    ReconnectSatellite,
+    RestartUnit,
+    StartInstance,
+    StartUnit,
+    ValidatePool,
+)
 from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, SubjectKind
+from tidegate.recovery import levers
+from tidegate.recovery.levers import Lever
 from tidegate.sim import faults
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.linstor import wiring
 from tidegate.sim.linstor.node import Status
 from tidegate.sim.linstor.world import LinstorWorld
-from tidegate.sim.schedule import PREFIX, Schedule
+from tidegate.sim.schedule import Schedule
 
 MINUTE: Final = 60.0
 PER_MINUTE: Final = 40
@@ -27,6 +39,8 @@ PER_MINUTE: Final = 40
 SOON: Final = 15.0
 """Seconds within which an instance runs once all it rests on could be used, its own failures and its turn included."""
 _KIND = faults.FaultKind
+_GRAIN: Final = 1e-6
+_BY_PERMISSION: Final = frozenset({Lever.FULL_SYNC, Lever.RESTART_INCUS})
 _SYN_PAUSE: Final = 64.0
 """Longest pause in seconds between two SYNs of Linux within the time of a schedule."""
 
@@ -70,6 +84,9 @@ class Watch:
         self._possible: dict[InstanceId, float] = {}
         self._waits: dict[str, float] = {}
         self._killed = False
+        self._pulls: dict[Lever, list[float]] = {}
+        self.paused = False
+        """A person has told the agent to do nothing, and it has heard of it."""
 
     # --- what happens ----------------------------------------------------------------------------
     def note(self, text: str) -> None:
@@ -97,14 +114,24 @@ class Watch:
     def agent_killed(self, *, forgets: bool) -> None:
         """Ours is gone, and with ``forgets`` its memory; what was sent goes on."""
         self._killed = self._killed or forgets
+        if forgets:
+            self._pulls.clear()
         self._flying.clear()
         self._begun.clear()
 
     def ended(self, outcome: Outcome) -> None:
         """Note the end of an action."""
         self._flying.discard(str(outcome.action.subject))
+        lever = levers.of(outcome.action)
+        if lever is not None and outcome.kind is OutcomeKind.VOID and self._pulls.get(lever):
+            self._pulls[lever].pop()
         text = f": {outcome.text}" if outcome.text else ""
         self.note(f"{_name(outcome.action)} {outcome.kind}{text}")
+
+    @property
+    def is_broken(self) -> bool:
+        """A rule was broken."""
+        return bool(self._violations)
 
     # --- the rules -------------------------------------------------------------------------------
     def broken(self, rule: str) -> None:
@@ -123,10 +150,48 @@ class Watch:
         times.append(self._world.now)
         if sum(1 for moment in times if moment > self._world.now - MINUTE) > PER_MINUTE:
             self.broken(f"a hot loop of {_name(action)}")
-        if isinstance(action, ValidatePool):
-            self._validates(action)
-        if isinstance(action, StartInstance):
-            self._starts(action, report)
+        if self.paused:
+            self.broken(f"{_name(action)} during a pause")
+        match action:
+            case ValidatePool():
+                self._validates(action)
+            case StartInstance():
+                self._starts(action, report)
+            case ReconnectSatellite() | RestartUnit() | StartUnit():
+                self._pulls_lever(action)
+            case AcknowledgeWarning():
+                if not self._incus.is_running(action.instance):
+                    self.broken(f"acknowledges a warning about {action.instance}, which is down")
+
+    def _pulls_lever(self, action: ReconnectSatellite | RestartUnit | StartUnit) -> None:
+        """Hold a lever against its fixed budget and against what it must never be pulled on (contract.md safety 8)."""
+        lever = levers.of(action)
+        if lever is None:
+            return
+        limit, now = levers.LIMITS[lever], self._world.now
+        pulls = self._pulls.setdefault(lever, [])
+        pulls.append(now)
+        if sum(1 for moment in pulls if now - moment < limit.within) > limit.most:
+            self.broken(f"{lever} pulled more than {limit.most} times")
+        if len(pulls) > 1 and pulls[-1] - pulls[-2] < limit.apart - _GRAIN:
+            self.broken(f"{lever} pulled {pulls[-1] - pulls[-2]:.1f} s after the last time")
+        allowed = self._schedule.allows_more or lever not in _BY_PERMISSION
+        if not allowed:
+            self.broken(f"{lever} pulled, which configuration does not allow")
+        if not self._controller_answers():
+            return
+        connection, life = self._world.connection, self._world.lives[self._world.local]
+        fits = {
+            Lever.WAKE: life.status is Status.OFFLINE and connection.listening(life),
+            Lever.FALSE_ONLINE: life.status is Status.ONLINE,
+            Lever.START_SATELLITE: connection.unit_failed(life),
+            Lever.RESTART_INCUS: self._incus.phase is Phase.READY and not self._flying - {"incus"},
+        }
+        if not fits.get(lever, True):
+            self.broken(f"{lever} pulled on a satellite that is {life.status}")
+
+    def _controller_answers(self) -> bool:
+        return all(self._world.fault(kind) is None for kind in faults.CONTROLLER_KINDS)
 
     def _validates(self, action: ValidatePool) -> None:
         if self._incus.phase is not Phase.READY:
@@ -151,20 +216,28 @@ class Watch:
             self.broken(f"starts {who} on an evacuated member")
         if record.location != incus.world.server.location:
             self.broken(f"starts {who}, which lives elsewhere")
+        if incus.pool_status(record.spec.pool) == "Unavailable":
+            self.broken(f"starts {who} on a pool that is not mounted")
         if record.spec.pool == "remote":
             self._storage(who, report)
 
     def _storage(self, who: InstanceId, report: Report) -> None:
         """Nothing before its device is ready, nothing against the rule on split brain."""
-        world = self._world
-        resource = f"{PREFIX}{who.name}"
-        file = world.trees[world.local].of(resource, 0)
-        if file is None or world.open(file.path):
-            self.broken(f"starts {who} before its device is ready")
-        elif file.signature == "":
-            self.broken(f"starts {who} on a volume that carries nothing")
         if not report.ready(ids.SATELLITE):
             self.broken(f"starts {who} while the satellite is not believed")
+        for resource in self._schedule.resources_of(who):
+            self._resource(who, resource)
+
+    def _resource(self, who: InstanceId, resource: str) -> None:
+        world = self._world
+        if world.store.placement(resource, world.local) is None:
+            return  # Incus itself has it placed here when it starts the instance
+        for number in range(len(world.store.data.definitions[resource].volumes)):
+            file = world.trees[world.local].of(resource, number)
+            if file is None or world.open(file.path):
+                self.broken(f"starts {who} before its device is ready")
+            elif file.signature == "":
+                self.broken(f"starts {who} on a volume that carries nothing")
         alone = len(world.lives) == 1 or not world.store.data.definitions[resource].drbd
         if alone or wiring.quorum_rule(world, resource):
             return  # with quorum DRBD itself decides, by letting the device be opened or not
@@ -188,7 +261,8 @@ class Watch:
 
     def _could(self, who: InstanceId, report: Report) -> bool:
         state = report.state(ids.instance(who))
-        if state is None or self._incus.phase is not Phase.READY or self._incus.world.is_evacuated:
+        closed = self._incus.phase is not Phase.READY or self._incus.world.is_evacuated
+        if state is None or closed or self.paused:
             return False
         below = (s for s in state.rests_on if s.kind is not SubjectKind.POOL)
         remote = self._incus.instance(who).spec.pool == "remote"
@@ -213,7 +287,9 @@ class Watch:
         """Return what may come on top: delays by configuration, and Incus's own SYNs that were lost in a black hole."""
         hole = any(fault.kind is _KIND.CONTROLLER_BLACK_HOLE for fault in self._schedule.faults)
         delays = sum(record.start_delay for record in self._incus.world.local_instances)
-        return delays + (_SYN_PAUSE if hole else 0.0)
+        # A pool with volumes that Incus does not know is Incus's own to mount, once a minute.
+        minute = MINUTE if self._schedule.stray else 0.0
+        return delays + minute + (_SYN_PAUSE if hole else 0.0)
 
     def _expected(self) -> list[InstanceId]:
         """Return who should run here and was not stopped by somebody's will."""

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.recovery.world import BOOT_WALL, World, instance_id, running, stopped, warning
 
 from tidegate.core.facts import InstanceFacts
+from tidegate.health import intent
 from tidegate.recovery import desire
 from tidegate.recovery.desire import Will
 from tidegate.recovery.state import RecoveryState
@@ -127,15 +128,38 @@ def test_incuss_order() -> None:
 
 
 def test_a_warning_names_its_instance() -> None:
-    assert desire.warning_about(warning("c1")) == instance_id("c1")
-    assert desire.warning_about(warning("c1", entity_url="/1.0/instances/c1")) == instance_id("c1")
-    found = desire.warning_about(warning("c1", entity_url="/1.0/instances/c%201?project=web"))
+    assert intent.warning_about(warning("c1")) == instance_id("c1")
+    assert intent.warning_about(warning("c1", entity_url="/1.0/instances/c1")) == instance_id("c1")
+    found = intent.warning_about(warning("c1", entity_url="/1.0/instances/c%201?project=web"))
     assert str(found) == "web/c 1"
-    assert desire.warning_about(warning("c1", entity_url="")) is None
-    assert desire.warning_about(warning("c1", entity_url="/1.0/networks/c1")) is None
+    assert intent.warning_about(warning("c1", entity_url="")) is None
+    assert intent.warning_about(warning("c1", entity_url="/1.0/networks/c1")) is None
 
 
 def test_running_facts_stay_running_whatever_the_member_does() -> None:
     world = World(running("c1"))
     world.clustered, world.member_status = True, "Evacuating"
     assert will(running("c1"), world=world) is Will.RUNS
+
+
+class TestAnAcknowledgedWarning:
+    """We acknowledge it once the instance runs; started a moment after the warning and stopped later, it was stopped by somebody."""
+
+    def test_is_no_failure_of_what_was_started_since(self) -> None:
+        facts = stopped("c1", last_used_at=BOOT_WALL + 20.4)
+        world = World(facts)
+        world.warnings = [warning("c1", status="acknowledged")]
+        assert desire.will(facts, world.snapshot(), RecoveryState()) is Will.STOPPED
+
+    def test_a_new_one_is_judged_by_clocks_that_are_cut_to_seconds(self) -> None:
+        facts = stopped("c1", last_used_at=BOOT_WALL + 20.4)
+        world = World(facts)
+        world.warnings = [warning("c1")]
+        assert desire.will(facts, world.snapshot(), RecoveryState()) is Will.START
+
+
+def test_a_warning_of_another_member_says_nothing_about_this_one() -> None:
+    facts = stopped("c1", last_power="STOPPED", location="n1")
+    world = World(facts)
+    world.warnings = [warning("c1", location="n2")]
+    assert desire.will(facts, world.snapshot(), RecoveryState()) is Will.OFF

@@ -140,7 +140,7 @@ class TestFalseOnlineIsCured:
         world = self.world()
         pull(world, VOID)
         assert levers(world) == []
-        world.at += 40
+        world.at += 80
         assert len(levers(world)) == 1
 
 

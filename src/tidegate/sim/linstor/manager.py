@@ -93,7 +93,8 @@ class DeviceManagers:
         hindrance = self.hindrance(placement)
         if hindrance is not None or life.spoilt:
             life.failed[name] = world.now
-            life.spoilt |= hindrance is not None and hindrance.kind is _KIND.RESOURCE_FAILS
+            fails = hindrance is not None and hindrance.kind is _KIND.RESOURCE_FAILS
+            life.spoilt |= fails and life.running
             return 0.0
         there = world.replication.is_up(placement)
         if there:
@@ -126,6 +127,9 @@ class DeviceManagers:
     def _end(self, life: Life) -> None:
         """The run is over: all paths are told together (facts/linstor.md 6.2), READY=1 goes out, late placements follow."""
         life.running = False
+        # what was placed after the last resource of the run had its turn
+        life.late += life.queue
+        life.queue.clear()
         first, life.run_over = not life.run_over, True
         if life.spoilt:
             # not even those whose devices are up are reported; all are on the retry list (A18)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who should run here, as Incus itself would decide it at boot (facts/incus.md A1-A5, A20-A35): decided once, for judge and recovery.
+
+What a person or a guest stopped, moved, created or edited in this boot stays as they left it (contract.md safety 7). Recovery knows
+more than the judge: which starts of ours failed, and who was seen running; that comes in as :class:`Known`.
+"""
+
+import enum
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+
+from tidegate.core.facts import IncusFacts, InstanceFacts, WarningFacts
+from tidegate.core.ids import InstanceId, InstanceName, ProjectName
+
+AUTOSTART_FAILURE: Final = "Failed to autostart instance"
+"""Type of the warning that Incus leaves for an instance that it gave up on (facts/incus.md R61)."""
+EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_CLOCK_GRAIN: Final = 1.0
+"""Seconds by which two readings of the wall clock may disagree; Incus's times are cut to seconds in places."""
+
+
+class Will(enum.StrEnum):
+    """What is wanted of an instance now."""
+
+    RUNS = "runs"
+    START = "start"
+    """It should run here, and is stopped."""
+    OFF = "off"
+    """Its configuration does not start it at boot, or it was stopped before (facts/incus.md A1)."""
+    ELSEWHERE = "elsewhere"
+    EVACUATED = "evacuated"
+    """This cluster member takes no instances now (facts/incus.md A2), or does not say whether it does."""
+    NEW = "new"
+    """Created in this boot: whoever made it decides when it runs."""
+    STOPPED = "stopped"
+    """It ran in this boot and was stopped, by a user or from within."""
+    ODD = "odd"
+    """It should run, and is neither running nor stopped (Error, …): reported, never acted on."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of this boot beside Incus's own words; nothing, for the judge."""
+
+    ran: AbstractSet[str] = frozenset()
+    """Instances seen running in this boot, or started by us."""
+    failed: Mapping[str, float] = {}
+    """By instance: when a start ended without success (seconds since boot)."""
+
+
+NOTHING: Final = Known()
+
+
+def will(
+    instance: InstanceFacts,
+    *,
+    incus: IncusFacts | None,
+    boot_wall: float,
+    failures: Mapping[InstanceId, WarningFacts],
+    known: Known = NOTHING,
+) -> Will:
+    """Return what is wanted of ``instance``.
+
+    Args:
+        instance: As Incus shows it now.
+        incus: The daemon; None: it was not heard of.
+        boot_wall: Seconds since the epoch at which this boot began.
+        failures: What Incus gave up on (:func:`failures_of`).
+        known: What is known beside that.
+    """
+    if not is_here(instance.location, incus):
+        return Will.ELSEWHERE
+    if instance.runs:
+        return Will.RUNS
+    if incus is not None and takes_none(incus):
+        return Will.EVACUATED
+    failed = start_failed(instance, boot_wall=boot_wall, failures=failures, known=known)
+    # A power state that a failed start of this boot left (A21) is nobody's will.
+    if instance.autostart == "false" or not (instance.should_start or failed is not None):
+        return Will.OFF
+    if instance.created_at is not None and instance.created_at > boot_wall:
+        return Will.NEW
+    used = instance.last_used_at
+    ran = str(instance.id) in known.ran or (used is not None and used >= boot_wall)
+    if failed is None and ran:
+        return Will.STOPPED
+    return Will.START if instance.status == "Stopped" else Will.ODD
+
+
+def start_failed(
+    instance: InstanceFacts,
+    *,
+    boot_wall: float,
+    failures: Mapping[InstanceId, WarningFacts],
+    known: Known = NOTHING,
+) -> str | None:
+    """Return why the last start of ``instance`` in this boot failed, ours or Incus's own; None when none is known to have.
+
+    A later start by somebody else moves ``last_used_at`` on, and then what is stopped was stopped on purpose. A warning that was
+    acknowledged is judged to the second: we acknowledge when the instance runs, which it may have done a moment after the warning.
+    """
+    name = str(instance.id)
+    if name in known.ran:
+        return None
+    used = instance.last_used_at
+    if (ended := known.failed.get(name)) is not None:
+        moment = boot_wall + ended
+        if used is None or used <= moment + _CLOCK_GRAIN:
+            return "its last start failed"
+    warning = failures.get(instance.id)
+    if warning is None or warning.last_seen_at is None:
+        return None
+    grain = _CLOCK_GRAIN if warning.status == "new" else 0.0
+    return warning.message if used is None or used <= warning.last_seen_at + grain else None
+
+
+def autostart_warnings(
+    warnings: Iterable[WarningFacts], incus: IncusFacts | None
+) -> tuple[WarningFacts, ...]:
+    """Return those of ``warnings`` about instances of this member that Incus failed to start, acknowledged ones included."""
+    return tuple(
+        warning
+        for warning in warnings
+        if warning.type == AUTOSTART_FAILURE and is_here(warning.location, incus)
+    )
+
+
+def failures_of(
+    warnings: Iterable[WarningFacts], incus: IncusFacts | None
+) -> dict[InstanceId, WarningFacts]:
+    """Return the newest of :func:`autostart_warnings` about each instance."""
+    found: dict[InstanceId, WarningFacts] = {}
+    for warning in autostart_warnings(warnings, incus):
+        about = warning_about(warning)
+        if about is None:
+            continue
+        before = found.get(about)
+        if before is None or (warning.last_seen_at or 0.0) >= (before.last_seen_at or 0.0):
+            found[about] = warning
+    return found
+
+
+def warning_about(warning: WarningFacts) -> InstanceId | None:
+    """Return the instance that a warning's ``entity_url`` names: ``/1.0/instances/c1?project=web`` (facts/incus.md R62)."""
+    url = urllib.parse.urlsplit(warning.entity_url)
+    head, _, name = url.path.rpartition("/")
+    if not head.endswith("/instances") or not name:
+        return None
+    project = urllib.parse.parse_qs(url.query).get("project", ["default"])[0]
+    return InstanceId(ProjectName(project), InstanceName(urllib.parse.unquote(name)))
+
+
+def is_here(location: str, incus: IncusFacts | None) -> bool:
+    """Return True when ``location`` is this member; a standalone server says "none" (facts/incus.md R41)."""
+    if location in {"", "none"}:
+        return True
+    return incus is not None and incus.server_name is not None and location == incus.server_name
+
+
+def takes_none(incus: IncusFacts) -> bool:
+    """Return True when this cluster member starts no instance now, or does not say whether it does (facts/incus.md A2)."""
+    if incus.member_status in EVACUATED:
+        return True
+    return bool(incus.clustered) and incus.member_status is None

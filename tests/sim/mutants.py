@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planners that are broken on purpose, each by one thing that the rules must catch: ``make mutants`` shows which they do.
+
+Each is the real ``step`` with wrong eyes (what it is told), a wrong memory, or wrong hands (what it does). They run the observed
+boots, the boots made for them, and random ones, until a rule is broken.
+"""
+
+import enum
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from tidegate.config.policy import RecoveryPolicy
+from tidegate.core import ids
+from tidegate.core.action import (
+    Action,
+    Reconnect,
+    ReconnectSatellite,
+    StartInstance,
+    StartUnit,
+    ValidatePool,
+)
+from tidegate.core.backoff import BackoffPolicy
+from tidegate.core.facts import IncusPhase
+from tidegate.core.finding import Report
+from tidegate.core.ids import SubjectKind
+from tidegate.core.snapshot import Snapshot
+from tidegate.recovery.levers import SATELLITE_UNIT
+from tidegate.recovery.state import RecoveryState
+from tidegate.recovery.step import Event, Finished, Observed, Step, step
+from tidegate.sim.chance import by_chance
+from tidegate.sim.faults import Fault, FaultKind
+from tidegate.sim.incus.values import MemberSpec, instance_id
+from tidegate.sim.run import Planner, simulate
+from tidegate.sim.schedule import Deed, Happening, Schedule, observed
+
+RANDOM = 60
+"""Random boots that a mutant is given before it counts as a survivor."""
+Eyes = Callable[[Snapshot, Report], tuple[Snapshot, Report]]
+Hands = Callable[[RecoveryState, Step, Snapshot, Report], tuple[Action, ...]]
+
+
+class Mutant(enum.StrEnum):
+    """What is broken."""
+
+    BLIND = "takes everything for ready"
+    BLIND_TO_VOLUMES = "takes every volume for ready"
+    BLIND_TO_SATELLITE = "takes the satellite for ready"
+    BLIND_TO_FIRST_PASS = "does not wait for Incus's first pass"
+    BLIND_TO_EVACUATION = "does not see that the member is evacuated"
+    BLIND_TO_LOCATION = "takes every instance for its own"
+    BLIND_TO_WILL = "does not see that an instance ran in this boot"
+    BLIND_TO_AUTOSTART = "does not see boot.autostart"
+    BLIND_TO_POOLS = "takes every pool for mounted"
+    FORGETS_FLIGHTS = "forgets what it has begun"
+    FORGETS_BUDGETS = "forgets its waits"
+    FORGETS_PULLS = "forgets how often it pulled levers"
+    FORGETS_PAUSE = "forgets that it is paused"
+    FORGETS_FAILURES = "forgets that starts of its own failed"
+    IDLE = "never does anything"
+    NO_POOLS = "never validates a pool"
+    NO_STARTS = "never starts an instance"
+    NO_UNIT = "never starts incus.service"
+    TWICE = "does everything twice"
+    IMPATIENT = "does not wait between tries"
+    VALIDATES_ALWAYS = "validates a pool that is mounted"
+    RECONNECTS_ALWAYS = "reconnects a satellite that is fine"
+    STARTS_SATELLITE = "starts a satellite that runs"
+    STARTS_EVERYTHING = "starts whatever is stopped"
+    GIVES_UP_AT_ONCE = "gives up after one failure of an instance's own"
+    CHARGES_NOBODY = "forgets outcomes"
+
+
+def planner(mutant: Mutant) -> Planner:
+    """Return the planner that is broken so."""
+
+    def plan(
+        state: RecoveryState,
+        event: Event,
+        snapshot: Snapshot,
+        report: Report,
+        policy: RecoveryPolicy,
+    ) -> Step:
+        state = _remember(mutant, state)
+        seen, told = _look(mutant, snapshot, report)
+        policy = _patience(mutant, policy)
+        if mutant is Mutant.CHARGES_NOBODY and isinstance(event, Finished):
+            gone = {k: v for k, v in state.in_flight.items() if v != event.outcome.action}
+            state = msgspec.structs.replace(state, in_flight=gone)
+            event = Observed()
+        given = step(state, event, seen, told, policy)
+        return msgspec.structs.replace(given, actions=tuple(_act(mutant, given, snapshot, report)))
+
+    return plan
+
+
+def _remember(mutant: Mutant, state: RecoveryState) -> RecoveryState:
+    forgotten: dict[Mutant, dict[str, Any]] = {
+        Mutant.FORGETS_FLIGHTS: {"in_flight": {}},
+        Mutant.FORGETS_BUDGETS: {"budgets": {}},
+        Mutant.FORGETS_PULLS: {"pulls": {}},
+        Mutant.FORGETS_PAUSE: {"pause": None},
+        Mutant.FORGETS_FAILURES: {"failed": {}},
+        Mutant.BLIND_TO_WILL: {"ran": frozenset()},
+    }
+    return msgspec.structs.replace(state, **forgotten.get(mutant, {}))
+
+
+def _look(mutant: Mutant, snapshot: Snapshot, report: Report) -> tuple[Snapshot, Report]:
+    ready: dict[Mutant, frozenset[SubjectKind]] = {
+        Mutant.BLIND: frozenset(SubjectKind),
+        Mutant.BLIND_TO_VOLUMES: frozenset({SubjectKind.VOLUME}),
+        Mutant.BLIND_TO_SATELLITE: frozenset({SubjectKind.SATELLITE}),
+        Mutant.BLIND_TO_POOLS: frozenset({SubjectKind.POOL}),
+        Mutant.BLIND_TO_FIRST_PASS: frozenset({SubjectKind.INCUS}),
+    }
+    kinds = ready.get(mutant, frozenset())
+    good = {
+        name: msgspec.structs.replace(one, ready=True) if one.subject.kind in kinds else one
+        for name, one in report.subjects.items()
+    }
+    return _see(mutant, snapshot), msgspec.structs.replace(report, subjects=good)
+
+
+def _see(mutant: Mutant, snapshot: Snapshot) -> Snapshot:
+    incus, instances = snapshot.incus, snapshot.instances
+    if incus is None or instances is None:
+        return snapshot
+    if mutant is Mutant.BLIND_TO_FIRST_PASS and incus.value.phase is IncusPhase.AUTOSTART:
+        return _with(snapshot, "incus", phase=IncusPhase.READY)
+    if mutant is Mutant.BLIND_TO_EVACUATION:
+        return _with(snapshot, "incus", member_status="Online")
+    changes: dict[Mutant, dict[str, Any]] = {
+        Mutant.BLIND_TO_LOCATION: {"location": "none"},
+        Mutant.BLIND_TO_AUTOSTART: {"autostart": "true"},
+        Mutant.BLIND_TO_WILL: {"last_used_at": None, "last_power": "RUNNING"},
+    }
+    if mutant not in changes:
+        return snapshot
+    seen = {
+        name: msgspec.structs.replace(facts, **changes[mutant])
+        for name, facts in instances.value.items()
+    }
+    return msgspec.structs.replace(
+        snapshot, instances=msgspec.structs.replace(instances, value=seen)
+    )
+
+
+def _with(snapshot: Snapshot, section: str, **changes: Any) -> Snapshot:
+    fact = getattr(snapshot, section)
+    value = msgspec.structs.replace(fact.value, **changes)
+    return msgspec.structs.replace(
+        snapshot, **{section: msgspec.structs.replace(fact, value=value)}
+    )
+
+
+def _patience(mutant: Mutant, policy: RecoveryPolicy) -> RecoveryPolicy:
+    if mutant is Mutant.IMPATIENT:
+        hot = BackoffPolicy(first=0.0, limit=0.0)
+        return msgspec.structs.replace(policy, backoff=hot, instance_attempts=10_000)
+    if mutant is Mutant.GIVES_UP_AT_ONCE:
+        return msgspec.structs.replace(policy, instance_attempts=1)
+    return policy
+
+
+_UNDONE = {
+    Mutant.IDLE: (object,),
+    Mutant.NO_POOLS: (ValidatePool,),
+    Mutant.NO_STARTS: (StartInstance,),
+    Mutant.NO_UNIT: (StartUnit,),
+}
+
+
+def _act(mutant: Mutant, given: Step, snapshot: Snapshot, report: Report) -> Iterator[Action]:
+    for action in given.actions:
+        if not isinstance(action, _UNDONE.get(mutant, ())):
+            yield action
+            if mutant is Mutant.TWICE:
+                yield action
+    busy = {str(action.subject) for action in given.actions} | set(given.state.in_flight)
+    yield from (one for one in _more(mutant, snapshot, report) if str(one.subject) not in busy)
+
+
+def _more(mutant: Mutant, snapshot: Snapshot, report: Report) -> Iterator[Action]:
+    named = {"id": f"m-{snapshot.at}", "cause": "mutant"}
+    if mutant is Mutant.VALIDATES_ALWAYS:
+        for facts in (snapshot.pools.value if snapshot.pools else {}).values():
+            if facts.driver == "linstor" and report.ready(ids.INCUS):
+                yield ValidatePool(**named, pool=facts.name)
+    if mutant is Mutant.RECONNECTS_ALWAYS and report.ready(ids.SATELLITE):
+        yield ReconnectSatellite(**named, node=snapshot.node, reason=Reconnect.WAKE)
+    if mutant is Mutant.STARTS_SATELLITE and report.ready(ids.SATELLITE):
+        yield StartUnit(id=named["id"], cause="mutant", unit=SATELLITE_UNIT, subject=ids.SATELLITE)
+    if mutant is Mutant.STARTS_EVERYTHING and report.ready(ids.INCUS):
+        for one in (snapshot.instances.value if snapshot.instances else {}).values():
+            if not one.runs:
+                yield StartInstance(
+                    id=named["id"],
+                    cause="mutant",
+                    instance=one.id,
+                    last_used_at=one.last_used_at,
+                )
+
+
+# --- the boots that they run ------------------------------------------------------------------------
+def boots() -> Iterator[Schedule]:
+    """Yield the boots of the observed table, some made for one rule each, then random ones."""
+    for key in ("s1", "s4", "s9", "s3", "s0"):
+        yield observed(key)
+    yield from made()
+    for seed in range(RANDOM):
+        yield by_chance(seed)
+
+
+def made() -> Iterator[Schedule]:
+    """Yield boots made for one rule each."""
+    base = observed("s4", nodes=2)
+    who = instance_id("c1")
+    members = (MemberSpec(name="n1"), MemberSpec(name="n2"))
+    cluster = msgspec.structs.replace(base.server, members=members)
+    leave = Happening(at=10.0, deed=Deed.EVACUATE)
+    back = Happening(at=60.0, deed=Deed.RESTORE)
+    yield msgspec.structs.replace(base, server=cluster, happenings=(leave, back))
+    stop = Happening(at=60.0, deed=Deed.STOP, instance=who)
+    yield msgspec.structs.replace(base, happenings=(stop,))
+    pause = Happening(at=20.0, deed=Deed.PAUSE)
+    resume = Happening(at=80.0, deed=Deed.RESUME)
+    yield msgspec.structs.replace(base, happenings=(pause, resume))
+    for late in (1, 3):
+        instances = tuple(
+            msgspec.structs.replace(spec, late_failures=late) for spec in base.server.instances
+        )
+        server = msgspec.structs.replace(base.server, instances=instances)
+        yield msgspec.structs.replace(base, server=server)
+    unreachable = Fault(kind=FaultKind.NODE_OFFLINE, end=120.0, subject="n1")
+    yield msgspec.structs.replace(base, faults=(unreachable,), horizon=180.0)
+    dead = msgspec.structs.replace(base.server, has_db_dump=False)
+    yield msgspec.structs.replace(base, server=dead, faults=())
+
+
+def caught(mutant: Mutant) -> tuple[Schedule, str] | None:
+    """Return the first boot in which a rule catches ``mutant``, and the rule; None when it survives them all."""
+    for schedule in boots():
+        try:
+            broken = simulate(schedule, planner=planner(mutant), until_broken=True).violations
+        except Exception as error:  # a mutant may break more than rules
+            return schedule, repr(error)
+        if broken:
+            return schedule, broken[0]
+    return None
+
+
+def main() -> int:
+    """Print a line for each mutant; 1 when one survives."""
+    survivors = 0
+    for mutant in Mutant:
+        found = caught(mutant)
+        survivors += found is None
+        how = f"caught in {found[0].name}: {found[1]}" if found else "SURVIVES"
+        sys.stdout.write(f"{mutant:<55} {how}\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(Mutant)} mutants, {survivors} survive\n")
+    return int(bool(survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
