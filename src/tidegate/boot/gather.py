@@ -35,8 +35,14 @@ _OF_ANY_UNIT: Final = frozenset(
 _MATTERS: Final = re.compile(
     r"unit/(?:incus|linstor|drbd|tidegate|lxcfs|network|NetworkManager|systemd-networkd|systemd-modules-load|zfs|lvm|blk-avail"
     r"|local-fs|remote-fs|multi-user|graphical|time-sync|shutdown|reboot|poweroff|halt|kexec|multipath|iscsi|openvswitch|ovs"
-    r"|systemd-udev-settle|[\w.@\\-]*wait-online|[\w.@\\-]+\.mount)"
+    r"|systemd-udev-settle|[\w.@\\-]*wait-online|(?!run-user)[\w.@\\-]+\.mount)"
 )
+_PLAIN: Final = re.compile(
+    r"(?:Start(?:ing|ed)|Finished|Reached target|Stopp(?:ed target|ing|ed)|Listening on|Mount(?:ed|ing)|Unmount(?:ed|ing)|Created slice|Removed slice)"
+    r" ([\w@:.\\-]+\.\w+)(?: - |\.|$)"
+    r"|([\w@:.\\-]+\.\w+): (?:Deactivated successfully\.|Consumed |Succeeded\.)"
+).match
+"""What systemd says all day of units that do not matter: looked at with one regex instead of many."""
 _MESSAGES_AT_ALL_LEVELS: Final = frozenset({Program.LINSTOR, Program.INCUS, Program.TIDEGATE})
 
 
@@ -117,6 +123,10 @@ class Gathered:
 
     def _systemd(self, entry: Entry) -> None:
         if entry.pid not in {None, 1}:  # a user's manager
+            self.shapes.other(entry)
+            return
+        plain = _PLAIN(entry.message)
+        if plain is not None and not self._unit_matters(f"unit/{plain[1] or plain[2]}"):
             self.shapes.other(entry)
             return
         match = catalogue.classify(Program.SYSTEMD, entry.message)

@@ -18,7 +18,7 @@ MAX_MESSAGE = 1000
 """Characters of one message that are kept with an event."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a journal or a log, whatever it was read from.
 
     ``unit`` is the unit that the line is about (``UNIT=`` where systemd speaks of another), ``fields`` holds what few lines carry:

@@ -35,6 +35,9 @@ def _linstor(
 
 
 PATTERNS: Final = (
+    # --- what a satellite and a controller say all day: first, because there are many ---------
+    _linstor(None, "SpaceInfo: ", "INFO SpaceInfo: lvmthin -> 6032877/6291456"),
+    _linstor(None, "REST/API ", "INFO REST/API RestClient(127.0.0.1; 'lab/1')/LstNode"),
     # --- satellite, in the order of a start -------------------------------------------------
     _linstor(Kind.SATELLITE_JVM, "LINSTOR, Module Satellite", "LINSTOR, Module Satellite"),
     _linstor(
@@ -304,9 +307,7 @@ PATTERNS: Final = (
     ),
     _linstor(None, "API classes", "INFO API classes loading finished: 1793ms"),
     _linstor(None, "Dependency injection started", "INFO Dependency injection started."),
-    _linstor(None, "SpaceInfo: ", "INFO SpaceInfo: lvmthin -> 6032877/6291456"),
     _linstor(None, "Checking support for ", "INFO Checking support for LVM: supported (2.3.16)"),
-    _linstor(None, "REST/API ", "INFO REST/API RestClient(127.0.0.1; 'lab/1')/LstNode"),
     _linstor(
         None, "|-", "07:18:45,570 |-INFO in ch.qos.logback.classic.LoggerContext[default] - x"
     ),

@@ -280,6 +280,8 @@ def _units(case: Case) -> None:
         subject = event.subject
         if subject in _CHAIN or f"unit.failed:{subject}" in graph.nodes:
             continue
+        if "wait-online" in subject and _known(case, "network.late"):
+            continue  # it says the same
         under = subject.startswith(_UNDER) or "wait-online" in subject or subject.endswith(".mount")
         if not under:
             continue
