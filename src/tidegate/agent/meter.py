@@ -8,8 +8,9 @@ from tidegate.core.action import Outcome
 from tidegate.core.finding import Report
 from tidegate.core.snapshot import Snapshot
 from tidegate.metrics import families
+from tidegate.metrics.moments import Moment
 from tidegate.metrics.tally import Tally, Told
-from tidegate.metrics.values import Family, Measure
+from tidegate.metrics.values import BootFigures, Family, Measure
 
 Keep = Callable[[tuple[tuple[str, str, float], ...]], None]
 
@@ -32,6 +33,15 @@ class Meter:
     def told(self, told: Told) -> None:
         """Take something that Incus said into account."""
         self._tally.told(told)
+
+    def read(self, figures: BootFigures) -> None:
+        """Take what this boot's journal says into account."""
+        self._store(self._tally.read(figures))
+
+    @property
+    def last_instance(self) -> float | None:
+        """Seconds since boot at which the last wanted instance ran; None while that is not known."""
+        return self._tally.moments.get(Moment.LAST_INSTANCE)
 
     def families(self, snapshot: Snapshot, report: Report, now: float) -> tuple[Family, ...]:
         """Return all metrics as of ``now``, seconds since boot."""

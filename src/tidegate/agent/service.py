@@ -5,11 +5,11 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from tidegate.agent import ending, guarding, webdoor, wiring
+from tidegate.agent import afterwards, ending, guarding, webdoor, wiring
 from tidegate.agent.control import ControlSocket, SocketTaken, SocketUnusable
 from tidegate.agent.loop import Loop
 from tidegate.agent.views import Views
@@ -93,12 +93,23 @@ async def serving(config: Config, *, act: bool = True) -> AsyncIterator[tuple[Pa
                     parts.meter,
                     parts.boottime,
                 )
-                tasks.append(group.create_task(door, name="web"))
+                tasks.append(group.create_task(_beside("metrics", door), name="web"))
+                if afterwards.has_journal(config):
+                    reading = afterwards.run(config, parts.meter, parts.boottime)
+                    tasks.append(group.create_task(_beside("boot", reading), name="journal"))
             try:
                 yield socket_path, parts.loop
             finally:
                 for task in tasks:
                     task.cancel()
+
+
+async def _beside(what: str, work: Coroutine[Any, Any, None]) -> None:
+    """Do ``work`` that recovery does not rest on: a fault of ours in it must not end the agent."""
+    try:
+        await work
+    except Exception:
+        _log.exception("%s failed in an unforeseen way: report this as a bug", what)
 
 
 async def _first(event: asyncio.Event, task: asyncio.Task[Any]) -> None:

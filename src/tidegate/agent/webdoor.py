@@ -10,9 +10,8 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +44,9 @@ async def serve(
         boottime: Seconds since boot.
     """
     with contextlib.ExitStack() as stack:
-        sockets = [found for found in _listening(path, address) if _ours(found, stack)]
+        sockets = await asyncio.to_thread(_listening, path, address)
+        for one in sockets:
+            stack.enter_context(one)
         if not sockets:
             return
         stack.callback(path.unlink, missing_ok=True)
@@ -69,40 +70,36 @@ async def serve(
             await runner.cleanup()
 
 
-def _ours(found: socket.socket, stack: contextlib.ExitStack) -> bool:
-    stack.enter_context(found)
-    return True
-
-
-def _listening(path: Path, address: tuple[str, int] | None) -> Iterator[socket.socket]:
+def _listening(path: Path, address: tuple[str, int] | None) -> list[socket.socket]:
+    """Return the sockets that could be had; files and names may take their time, so this is done off the loop."""
+    found = []
     try:
-        yield _unix(path)
+        found.append(_unix(path))
     except OSError as error:
         _tell(str(path), error)
-    if address is None:
-        return
-    try:
-        found = _tcp(address)
-    except OSError as error:
-        _tell(f"{address[0]} port {address[1]}", error)
-        return
-    _log.info("metrics, health and the status page: %s port %d", *found.getsockname()[:2])
-    yield found
+    if address is not None:
+        try:
+            found.append(_tcp(address))
+        except OSError as error:
+            _tell(f"{address[0]} port {address[1]}", error)
+        else:
+            _log.info(
+                "metrics, health and the status page: %s port %d", *found[-1].getsockname()[:2]
+            )
+    return found
 
 
 def _unix(path: Path) -> socket.socket:
     """Listen at ``path``. What an agent that died left there is in the way of nobody: only one agent has this directory."""
     path.unlink(missing_ok=True)
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    old_mask = os.umask(0o117)
     try:
         found.bind(str(path))
+        path.chmod(0o660)  # nobody can connect before it listens
         found.listen(BACKLOG)
     except OSError:
         found.close()
         raise
-    finally:
-        os.umask(old_mask)
     return found
 
 

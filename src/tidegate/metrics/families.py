@@ -9,7 +9,7 @@ from tidegate.core.ids import SubjectKind
 from tidegate.core.snapshot import Liveness, Snapshot, Source
 from tidegate.metrics import guard, moments
 from tidegate.metrics.tally import Tally
-from tidegate.metrics.values import Family, MetricKind, Sample
+from tidegate.metrics.values import BootFigures, Family, MetricKind, Sample
 
 MOST_NAMED: Final = 200
 """So many pools and so many instances that are down are named; how many there are is told whole."""
@@ -56,8 +56,62 @@ def _boot(tally: Tally, snapshot: Snapshot) -> Iterator[Family]:
         "tidegate_satellite_start_seconds",
         "Seconds that the start of LINSTOR's satellite took in this boot, by phase: jvm (its unit to its open port), connect (to "
         "ONLINE), devices (to the last wanted volume proven ready), total.",
-        *(Sample({"phase": phase}, took) for phase, took in satellite_phases(tally.moments)),
+        *(Sample({"phase": phase}, took) for phase, took in _satellite(tally)),
     )
+    if tally.boot is not None:
+        yield from _journal(tally.boot)
+
+
+def _journal(boot: BootFigures) -> Iterator[Family]:
+    """Yield what this boot's journal says: exact, and also of what was before the agent."""
+    yield _gauge(
+        "tidegate_boot_phase_seconds",
+        "Seconds that a phase of this boot took, by its journal (tidegate boot show).",
+        *(Sample({"phase": name}, took) for name, took in sorted(boot.phases.items())[:MOST_NAMED]),
+    )
+    yield _gauge(
+        "tidegate_boot_status",
+        "1 for the verdict on this boot: nothing-wrong, late, down, coming-up, undecided.",
+        Sample({"status": boot.status}, 1.0),
+    )
+    codes = [cause.code for cause in boot.first_causes]
+    yield _gauge(
+        "tidegate_boot_first_causes",
+        "First causes found in this boot's journal, by code.",
+        *(Sample({"code": code}, float(codes.count(code))) for code in sorted(set(codes))),
+    )
+    yield _gauge(
+        "tidegate_boot_pool_mount_attempts",
+        "Attempts to mount a pool in this boot, by its journal and what came of them.",
+        *(
+            Sample({"pool": one.pool, "outcome": outcome}, float(count))
+            for one in boot.mounts[:MOST_NAMED]
+            for outcome, count in (("mounted", one.mounted), ("failed", one.failed))
+        ),
+    )
+    yield _gauge(
+        "tidegate_boot_instances",
+        "Instances by what became of them in this boot, by its journal.",
+        *(Sample({"outcome": name}, float(n)) for name, n in sorted(boot.instances.items())),
+    )
+
+
+_BY_JOURNAL: Final = {
+    "jvm": ("satellite.jvm",),
+    "connect": ("satellite.wait-controller", "satellite.full-sync"),
+    "devices": ("satellite.first-run",),
+}
+
+
+def _satellite(tally: Tally) -> Iterator[tuple[str, float]]:
+    """Yield the satellite's phases: by its own log where that was read, else as they were seen."""
+    told = tally.boot.phases if tally.boot is not None else {}
+    if not all(name in told for names in _BY_JOURNAL.values() for name in names):
+        yield from satellite_phases(tally.moments)
+        return
+    sums = {phase: sum(told[name] for name in names) for phase, names in _BY_JOURNAL.items()}
+    yield from sums.items()
+    yield "total", sum(sums.values())
 
 
 def satellite_phases(known: Mapping[moments.Moment, float]) -> Iterator[tuple[str, float]]:

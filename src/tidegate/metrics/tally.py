@@ -12,7 +12,7 @@ from tidegate.core.ids import SubjectKind
 from tidegate.core.snapshot import Snapshot
 from tidegate.metrics import moments
 from tidegate.metrics.moments import Moment
-from tidegate.metrics.values import Histogram, Measure
+from tidegate.metrics.values import BootFigures, Histogram, Measure
 
 MOST_KEPT: Final = 10_000
 """Starts that are remembered as begun and not ended, volumes that are held, …: more than any node has."""
@@ -63,6 +63,7 @@ class Tally:
         self._starts: dict[str, Start] = {}
         self._last_started: float | None = None
         self._come_true: dict[Moment, float] = {}
+        self._known = frozenset(known or ())
         self.moments: dict[Moment, float] = {
             Moment(name): at for name, at in (known or {}).items() if name in set(Moment)
         }
@@ -72,6 +73,8 @@ class Tally:
         """By (action, outcome)."""
         self.mounts: dict[tuple[str, ...], int] = {}
         """Attempts to mount a pool, by (pool, who, outcome)."""
+        self.boot: BootFigures | None = None
+        """What the journal says of this boot, once it is over and was read."""
         self.mount_seconds = Histogram()
         self.holds = Histogram()
         self.starts: dict[tuple[str, str], Histogram] = {}
@@ -120,6 +123,15 @@ class Tally:
                 _count(self.mounts, (told.name, "incus", "failed"))
             case _:
                 pass
+
+    def read(self, figures: BootFigures) -> tuple[Measure, ...]:
+        """Take what the journal of this boot says into account; returns what an agent before us has not kept already."""
+        self.boot = figures
+        return tuple(
+            Measure(name, "", seconds)
+            for phase, seconds in figures.phases.items()
+            if (name := f"phase/{phase}") not in self._known
+        )
 
     # --- how it is counted --------------------------------------------------------------------
 

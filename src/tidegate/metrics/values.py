@@ -71,3 +71,29 @@ class Measure(msgspec.Struct, frozen=True):
     name: str
     subject: str
     value: float
+
+
+class Mounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pool of Incus was tried in this boot, by the journal."""
+
+    pool: str
+    failed: int
+    mounted: int
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """A first cause, by the journal."""
+
+    code: str
+    subject: str = ""
+
+
+class BootFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What this boot's journal tells once the boot is over, to the millisecond: one row of ``tidegate boot list --format json``."""
+
+    status: str
+    phases: Mapping[str, float] = {}
+    mounts: tuple[Mounts, ...] = ()
+    first_causes: tuple[Cause, ...] = ()
+    instances: Mapping[str, int] = {}
+    """How many came to which outcome."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A boot as plain values for JSON: verdict, causes in order with code, subject, confidence and lines, and everything else."""
 
+import collections
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ def show(analysis: BootAnalysis) -> dict[str, Any]:
 
 
 def row(number: int, analysis: BootAnalysis) -> dict[str, Any]:
-    """Return one line of the list of boots."""
+    """Return one line of the list of boots, with what can be counted and measured (seconds)."""
     return {
         "number": number,
         "boot": analysis.boot,
@@ -31,6 +32,20 @@ def row(number: int, analysis: BootAnalysis) -> dict[str, Any]:
             {"code": cause.code, "subject": cause.subject, "confidence": cause.confidence}
             for cause in analysis.first_causes
         ],
+        "phases": {
+            phase.name: phase.seconds
+            for phase in reversed(analysis.phases)  # of several of a name the first counts
+            if phase.seconds is not None and phase.lane != "instances" and phase.ok
+        },
+        "mounts": [
+            {
+                "pool": pool.name,
+                "failed": sum(bool(attempt.error) for attempt in pool.attempts),
+                "mounted": int(pool.ready is not None),
+            }
+            for pool in analysis.pools
+        ],
+        "instances": dict(collections.Counter(story.outcome for story in analysis.instances)),
     }
 
 

@@ -19,12 +19,17 @@ TITLES: Final[Mapping[str, str]] = {
     "incus-ready": "Incus's first pass over",
     "pools-ready": "last pool mounted",
     "last-instance": "last instance runs",
+    "phase/satellite.jvm": "satellite: start of its JVM",
+    "phase/satellite.wait-controller": "satellite: waits for a controller",
+    "phase/satellite.full-sync": "satellite: full sync",
+    "phase/satellite.first-run": "satellite: first run of devices",
+    "phase/incus.pools": "Incus: data base and pools",
+    "phase/incus.autostart": "Incus: autostart",
     "pool-mount": "mount of a pool",
     "instance-start": "start of an instance",
     "instance-storage": "… of that, storage",
 }
-"""What is shown, in this order, under which name. The first are moments since boot, the last four lengths."""
-_LENGTHS: Final = frozenset({"pool-mount", "instance-start", "instance-storage"})
+"""What is shown, in this order, under which name. The first are moments since boot, from ``phase/`` on lengths."""
 NOTABLE: Final = 0.2
 """A change of the recent half against the older one by less than a fifth is no trend."""
 
