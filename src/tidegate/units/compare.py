@@ -61,14 +61,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def grade(self) -> Grade:
-        """The worst there is; UNKNOWN when Incus did not start, so that nothing can be said."""
+        """The worst there is; at least UNKNOWN when Incus did not start, because then little can be said."""
+        grades = [one.finding.grade for one in self.inversions]
         if INCUS_UNIT in self.absent:
-            return Grade.UNKNOWN
-        return max(
-            (one.finding.grade for one in self.inversions),
-            key=lambda grade: grade.badness,
-            default=Grade.OK,
-        )
+            grades.append(Grade.UNKNOWN)
+        return max(grades, key=lambda grade: grade.badness, default=Grade.OK)
 
 
 def check(scene: Scene, times: BootTimes) -> Check:
