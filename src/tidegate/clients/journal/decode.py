@@ -31,6 +31,8 @@ FIELDS: Final = (
 )
 """What is asked of journalctl; it always adds cursor, both times and the boot id."""
 _RARE: Final = FIELDS[8:]
+_BIGGEST: Final = 10**17
+"""Microseconds; more is damage."""
 _NOTHING: Final[Mapping[str, str]] = {}
 TOO_LONG: Final = "(a message longer than 4096 bytes, which journalctl leaves out)"
 
@@ -80,8 +82,8 @@ def json_line(line: bytes, number: int, source: str, notes: Notes) -> Entry | No
         }
     return Entry(
         message=raw.message,
-        at=at / 1e6 if at >= 0 else None,
-        wall=wall / 1e6 if wall >= 0 else None,
+        at=at / 1e6 if 0 <= at <= _BIGGEST else None,
+        wall=wall / 1e6 if 0 <= wall <= _BIGGEST else None,
         unit=raw.unit or raw.own_unit,
         identifier=raw.identifier,
         pid=pid if pid >= 0 else None,
@@ -140,9 +142,6 @@ def from_fields(fields: Mapping[str, str], number: int, source: str) -> Entry:
         source=source,
         fields={name: fields[name] for name in _RARE if fields.get(name)} or _NOTHING,
     )
-
-
-_BIGGEST: Final = 10**17
 
 
 def _number(fields: Mapping[str, str], name: str) -> int | None:
