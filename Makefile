@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick lint lab lab-quick lab-full bench venv clean fuzz
+.PHONY: help demo test quick lint sim mutants soak lab lab-quick lab-full bench venv clean fuzz
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,15 @@ lint: .venv/.develop ## ruff, mypy, import-linter, codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+sim: .venv/.develop ## 10,000 random boots in the simulator, on all cores; a seed that breaks a rule is cut down and shown
+	$(BIN)/python -m tidegate.sim.many
+
+mutants: .venv/.develop ## planners broken on purpose, and the rule that catches each
+	$(BIN)/python -m tests.sim.mutants
+
+soak: .venv/.develop ## half an hour at rest: memory and CPU with 500 volumes and a noisy event stream
+	$(BIN)/python -m tests.soak
 
 lab: .venv/.develop ## root: real systemd, real Incus, scenarios without and with Tidegate
 	$(BIN)/python -m tests.lab run --check

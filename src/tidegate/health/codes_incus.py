@@ -141,6 +141,13 @@ CODES: Final[tuple[Code, ...]] = (
         "a pool that was mounted in this run of incusd",
         "See the finding about the host; Incus tries again every 60 s.",
     ),
+    degraded(
+        "pool.storage-gone",
+        "Incus shows the pool as mounted, and its storage went away since: Incus never looks again. What runs goes on; nothing on it can be "
+        "started.",
+        "a satellite that is ONLINE",
+        "See the finding about the satellite. When it is back nothing has to be mounted again; the agent starts what is down.",
+    ),
     # --- instances ---------------------------------------------------------------------------
     unknown(
         "instance.not-known",

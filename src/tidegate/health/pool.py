@@ -65,12 +65,21 @@ def _of_status(view: View, name: PoolName, facts: PoolFacts) -> list[Finding]:
     if facts.status == CREATED:
         why = view.journal.unloaded_pools.get(name)
         if why is None:
-            return []
+            return _storage(view, name, facts)
         text = f"Created, and not mounted in this run of incusd: {why}"
         return [_finding(view, name, "pool.never-mounted", text, waiting=early)]
     if facts.status == UNAVAILABLE:
         return [_finding(view, name, "pool.unavailable", "Unavailable", waiting=early)]
     return [_finding(view, name, "pool.other-status", f"status {facts.status}")]
+
+
+def _storage(view: View, name: PoolName, facts: PoolFacts) -> list[Finding]:
+    """Return that the storage behind a mounted pool is gone: Incus itself never looks again (facts/incus.md D36)."""
+    node = (view.nodes or {}).get(view.node)
+    if facts.driver != LINSTOR_DRIVER or node is None or view.is_online:
+        return []
+    text = f"Created, and the satellite is {node.connection_status or 'without status'}"
+    return [_finding(view, name, "pool.storage-gone", text, waiting=view.is_coming_up)]
 
 
 def _finding(

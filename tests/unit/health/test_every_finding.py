@@ -168,6 +168,7 @@ CASES: list[tuple[str, Subject, dict[str, Any], str, str]] = [
     ("incus.driver-not-loaded", ids.INCUS, incus(drivers=("dir",)), "dir", "host"),
     ("incus.fatal-volume", ids.INCUS, incus(config={"storage.images_volume": "remote/images"}), "storage.images_volume is remote/images", "incus config unset storage.images_volume"),
     ("pool.never-mounted", ids.pool(POOL), {"journal": JournalFacts(unloaded_pools={POOL: "Module not loaded"})}, "Module not loaded", "60 s"),
+    ("pool.storage-gone", ids.pool(POOL), {"nodes": facts.nodes(n1="OFFLINE")}, "OFFLINE", "the agent starts what is down"),
     ("instance.given-up", ids.instance(C1), stopped() | warning("Failed to autostart instance", "/1.0/instances/c1?project=default", "open /dev/drbd1002: no such file"), "gave up on it: open /dev/drbd1002", "incus start c1 --project default"),
     ("instance.network-unavailable", ids.instance(C1), stopped(networks=("ovn0",)) | warning("Network unavailable", "/1.0/networks/ovn0?project=default", "no uplink"), "its network ovn0 is unavailable: no uplink", "incus network info ovn0"),
 ]  # fmt: skip
