@@ -21,7 +21,7 @@ changes changing check checkexitcode checking checkpoint checks checkstate check
 cleanup client cloned cloneservice cloning close closed cloud clouds code codes collect com come command commands commit common
 communication complete completed components concurrent condition conf configuration configurator configurators configure configured
 configuring congested conn connect connected connecting connection connections consider consistent console construct constructed consumed
-container containers context control controller core coreutils could couldn count counter cp cpu cpuinfo cpuview create created creating
+container containers context control controller core coreutils could count counter cp cpu cpuinfo cpuview create created creating
 critical cron crtnode crtrsc crtrscdfn crtrscgrp crtsnapshot crtstorpool crtvlmdfn crtvlmgrp crypt cryptography ctl current custom cycle
 daemon daily data database dataset datasource day days dbus deactivated debug dec default definition delete deleted deleting deletion
 delnode delrsc delrscdfn demote denied dependency deployed deprecated detach detaching details dev device devicemanager devices devmgr
