@@ -20,6 +20,13 @@ _WAITED_FOR: Final = frozenset({"oneshot", "notify", "notify-reload", "dbus", "f
 """Types whose services are up when they say so, or are done; of others at the fork (man systemd.service(5), ``Type=``)."""
 
 
+_SUBJECTS: Final = {
+    INCUS_UNIT: ids.INCUS,
+    INCUS_STARTUP: ids.INCUS,
+    SATELLITE_UNIT: ids.SATELLITE,
+}
+
+
 class Cause(enum.StrEnum):
     """Why a unit began too early."""
 
@@ -148,7 +155,7 @@ def _inversion(scene: Scene, rule: Rule, first: UnitTimes, began: float, cause: 
     over = _needed_at(scene, rule, first)
     texts = "; ".join(_observed(scene, rule, first, began, cause))
     grade = Grade.UNKNOWN if cause is Cause.UNPROVEN else rule.grade
-    subject = ids.INCUS if rule.then in {INCUS_UNIT, INCUS_STARTUP} else ids.SATELLITE
+    subject = _SUBJECTS.get(rule.then, ids.HOST)
     finding = codes.finding(
         CODES[cause], subject, texts, grade=grade, first=rule.first, then=rule.then
     )
