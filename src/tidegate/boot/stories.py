@@ -139,7 +139,8 @@ def instances(facts: Facts, known: tuple[PoolStory, ...]) -> tuple[InstanceStory
     names += [
         f"instance/{name}" for name in facts.hints.instances if f"instance/{name}" not in names
     ]
-    return tuple(_instance(facts, subject, known) for subject in names)
+    whole = [subject for subject in names if subject.count("/") >= 2]  # a damaged line names less
+    return tuple(_instance(facts, subject, known) for subject in whole)
 
 
 def _instance(facts: Facts, subject: str, known: tuple[PoolStory, ...]) -> InstanceStory:
