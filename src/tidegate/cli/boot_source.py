@@ -143,8 +143,11 @@ def position(wish: str, boots: tuple[str, ...]) -> int:
         at = number - 1 if number > 0 else len(boots) - 1 + number
         found = [at] if 0 <= at < len(boots) else []
     else:
-        name = wish.replace("-", "").lower()
-        found = [at for at, boot in enumerate(boots) if name and boot.lower().startswith(name)]
+        # The kernel writes its id with dashes, the journal without.
+        starts = (wish.lower(), wish.replace("-", "").lower())
+        found = [at for at, boot in enumerate(boots) if boot == wish] or [
+            at for at, boot in enumerate(boots) if wish and boot.lower().startswith(starts)
+        ]
     if len(found) == 1:
         return found[0]
     about = f"{len(found)} boots begin with {wish!r}" if found else f"there is no boot {wish!r}"

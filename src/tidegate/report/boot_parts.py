@@ -174,6 +174,11 @@ def worst_first(
     )
 
 
+def name_of(boot: str) -> str:
+    """Return a boot's id as short as it tells boots apart: a kernel's own id is random, a name made of a file's is not."""
+    return boot[:12] if boot.isalnum() else boot[:32]
+
+
 def place(line: Evidence) -> str:
     """Return where a line stands, as short as it can be found again."""
     if line.source and line.source != "journal" and line.line:

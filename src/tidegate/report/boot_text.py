@@ -52,7 +52,12 @@ def listing(boots: Sequence[tuple[int, BootAnalysis]], terminal: Terminal) -> st
     if not boots:
         return "no boot was found in what was read\n"
     rows = [
-        (str(number), boot.boot[:12] or "?", parts.began(boot) or "?", parts.WORDS[boot.status])
+        (
+            str(number),
+            parts.name_of(boot.boot) or "?",
+            parts.began(boot) or "?",
+            parts.WORDS[boot.status],
+        )
         for number, boot in boots
     ]
     widths = columns(rows)
@@ -75,7 +80,12 @@ def compare(found: Comparison, terminal: Terminal) -> str:
         (change.title, *map(_seconds, (change.before, change.after)), _delta(change.delta))
         for change in found.changes
     ]
-    head = ("", harmless(found.before[:12]) or "before", harmless(found.after[:12]) or "after", "")
+    head = (
+        "",
+        harmless(parts.name_of(found.before)) or "before",
+        harmless(parts.name_of(found.after)) or "after",
+        "",
+    )
     widths = columns([head, *rows])
     for row in (head, *rows):
         cells = [f"{harmless(row[0]):<{widths[0]}}"]
@@ -102,7 +112,10 @@ def _head(analysis: BootAnalysis, terminal: Terminal) -> Iterator[str]:
     word = terminal.paint(parts.WORDS[analysis.status], GRADE_STYLE[grade])
     about = "  ".join(
         harmless(text)
-        for text in (f"boot {analysis.boot[:12]}" if analysis.boot else "", parts.began(analysis))
+        for text in (
+            f"boot {parts.name_of(analysis.boot)}" if analysis.boot else "",
+            parts.began(analysis),
+        )
         if text
     )
     yield f"{name}  {about}  {word}"

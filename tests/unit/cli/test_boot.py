@@ -173,6 +173,10 @@ def test_a_boot_is_chosen_as_by_journalctl(wish: str, at: int) -> None:
     assert boot_source.position(wish, ("aa", "bb", "cc")) == at
 
 
+def test_a_boot_of_a_log_file_is_named_after_it() -> None:
+    assert boot_source.position("n1/a-b.log#1", ("n1/a-b.log#1", "n1/a-b.log#12")) == 0
+
+
 @pytest.mark.parametrize("wish", ["4", "-3", "", "d"])
 def test_no_such_boot(wish: str) -> None:
     with pytest.raises(boot_source.Unknown):
