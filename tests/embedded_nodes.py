@@ -139,12 +139,14 @@ async def agent(
     *arguments: str,
     more: Mapping[str, object] | None = None,
     config: Path | None = None,
+    inside: Sequence[str] = (),
 ) -> AsyncIterator[Agent]:
-    """Run the agent against ``node``; it is ended, whatever happened, when the block is left."""
+    """Run the agent against ``node``, ``inside`` another program if one is given; it is ended, whatever happened, in the end."""
     config = config or config_file(node, more)
     log = node.directory / "agent.log"
     with log.open("ab") as stream:
         process = await asyncio.create_subprocess_exec(
+            *inside,
             *(sys.executable, "-m", "tidegate", "agent", "--config", str(config), *arguments),
             stdout=stream,
             stderr=stream,
