@@ -160,7 +160,7 @@ def effects(analysis: BootAnalysis, cause: Cause) -> Iterator[str]:
     """Yield in words what followed from ``cause``: sentences of later causes, subjects that were hit."""
     by_key = {one.key: one for one in analysis.causes}
     for effect in cause.effects:
-        yield by_key[effect].sentence if effect in by_key else effect
+        yield by_key[effect].sentence.rstrip(".") if effect in by_key else effect
 
 
 def worst_first(

@@ -35,9 +35,13 @@ _SECRET: Final = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|credential|authorization|bearer|cookie|private[-_]?key)s?"
     r"[\"']?\s*(?:[:=]|\s)\s*[\"']?(?:bearer\s+|basic\s+)?)([^\s\"',;]+)"
 )
+_SECRET_WORDS: Final = ("pass", "secret", "token", "key", "credential", "auth", "bearer", "cookie")
 _PIECES: Final = re.compile(
     f"(?P<time>{_TIME})|(?P<uuid>{_UUID})|(?P<mac>{_MAC})|(?P<ipv6>{_IPV6_PORT}|{_IPV6})|(?P<ipv4>{_IPV4})|(?P<device>{_DEVICE})|(?P<word>{_WORD})"
 )
+_SPACE: Final = re.compile(r"(\s+)")
+MOST_KEPT: Final = 50_000
+"""Pieces of lines whose masked form is remembered."""
 _HEX: Final = re.compile(
     r"(?=[0-9A-Fa-f]*\d)(?=[0-9A-Fa-f]*[A-Fa-f])[0-9A-Fa-f]{7,}|[0-9A-Fa-f]{16,}"
 )
@@ -82,6 +86,8 @@ class Masker:
     def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
         self._pseudonyms: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
+        self._seen: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._kept: set[str] = set()
         self._shy: dict[str, str] = {}
         """Names that are words of messages as well: masked only where a name must stand, as in ``pool=local``."""
@@ -103,8 +109,8 @@ class Masker:
         return msgspec.structs.replace(
             entry,
             message=self.text(entry.message),
-            unit=self.text(entry.unit),
-            identifier=self.text(entry.identifier),
+            unit=self._name(entry.unit),
+            identifier=self._name(entry.identifier),
             hostname=self.name("host", entry.hostname) if entry.hostname else "",
             boot=self._hex(entry.boot) if entry.boot else "",
             cursor="",
@@ -126,7 +132,9 @@ class Masker:
         """Return ``text`` masked."""
         if not text:
             return text
-        text = _SECRET.sub(r"\1***", text)
+        low = text.lower()
+        if any(word in low for word in _SECRET_WORDS):
+            text = _SECRET.sub(r"\1***", text)
         if self._shy_pattern is not None:
             text = self._shy_pattern.sub(lambda match: self._shy[match[0].lower()], text)
         if self._known_pattern is None:
@@ -137,6 +145,15 @@ class Masker:
             self._known[part.lower()] if number % 2 else self._pieces(part)
             for number, part in enumerate(parts)
         )
+
+    def _name(self, text: str) -> str:
+        """Mask what is the same on many lines, once."""
+        shown = self._names.get(text)
+        if shown is None:
+            shown = self.text(text)
+            if len(self._names) < MOST_KEPT:
+                self._names[text] = shown
+        return shown
 
     def name(self, kind: str, name: str) -> str:
         """Return the pseudonym of a name of that kind."""
@@ -158,7 +175,19 @@ class Masker:
                 known[part.lower()] = self._pseudonym(kind, part.lower())
 
     def _pieces(self, text: str) -> str:
-        return _PIECES.sub(self._piece, text)
+        """Mask what is between white space, each such piece once: messages repeat themselves."""
+        known = self._seen
+        parts = _SPACE.split(text)
+        for number in range(0, len(parts), 2):
+            part = parts[number]
+            shown = known.get(part)
+            if shown is None:
+                shown = _PIECES.sub(self._piece, part)
+                if len(known) >= MOST_KEPT:
+                    known.clear()
+                known[part] = shown
+            parts[number] = shown
+        return "".join(parts)
 
     def _piece(self, match: re.Match[str]) -> str:
         kind, text = match.lastgroup, match[0]

@@ -6,10 +6,13 @@ import json
 import xml.etree.ElementTree as ET
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests import boots_made
 
-from tidegate.boot.model import BootAnalysis, Status
+from tidegate.boot.model import BootAnalysis, Evidence, Phase, Status
 from tidegate.report import boot_html, boot_json, boot_parts, boot_svg, boot_text
 from tidegate.report.terminal import Terminal
 
@@ -126,3 +129,28 @@ def test_the_picture_is_well_formed_and_has_a_bar_for_everything() -> None:
     root = ET.fromstring(boot_svg.render(boots_made.boot()))
     names = root.iter("{http://www.w3.org/2000/svg}rect")
     assert len(list(names)) == 5
+
+
+@given(st.text(max_size=60), st.floats(-10, 1e6), st.floats(-10, 1e6))
+def test_whatever_a_journal_holds_the_pages_hold_together(
+    text: str, begin: float, end: float
+) -> None:
+    line = Evidence(at=begin, wall=None, who=text, text=text, source=text, line=1)
+    told = boots_made.boot(
+        hostname=text,
+        verdict=text,
+        boot=text,
+        length=end,
+        phases=(Phase(name=text, title=text, subject=text, begin=begin, end=end, lane=text),),
+        causes=(
+            msgspec.structs.replace(
+                boots_made.CAUSE, sentence=text, subject=text, begin=begin, evidence=(line,)
+            ),
+        ),
+    )
+    ET.fromstring(boot_svg.render(told))
+    page = Page(boot_html.render(told))
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    for render in (boot_text.show, boot_text.explain):
+        shown = render(told, TERMINAL)
+        assert all(char.isprintable() or char == "\n" for char in shown)
