@@ -283,6 +283,11 @@ CODES: Final = {
         "Bring all members to the same version.",
         6,
     ),
+    "incus.network-failed": Code(
+        "Incus could not bring up one of its networks; instances on it were not started.",
+        "See the error; Incus tries again every minute.",
+        6,
+    ),
     "incus.socket-early": Code(
         "Something touched Incus's socket before its start-up check did, and so started incusd early.",
         "Find who: journalctl -b | grep incus; exporters and cron jobs are usual.",

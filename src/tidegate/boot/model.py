@@ -77,6 +77,7 @@ class Kind(enum.StrEnum):
     NETWORK_TIMEOUT = "network.timeout"
     LINK_UP = "network.link-up"
     STARTUP_FINISHED = "host.startup-finished"
+    LINES_LOST = "host.lines-lost"
     # units
     UNIT_STARTING = "unit.starting"
     UNIT_STARTED = "unit.started"

@@ -147,6 +147,14 @@ PATTERNS: Final = (
         "System is powering down.",
         regex=r"^System is (?:powering down|rebooting|halting)",
     ),
+    _host(
+        Kind.LINES_LOST,
+        "messages from ",
+        "Suppressed 1234 messages from linstor-satellite.service",
+        regex=r"^Suppressed (?P<number>\d+) messages from (?P<unit>\S+)",
+        subject="unit/{unit}",
+        source="systemd src/journal/journald-rate-limit.c",
+    ),
     _host(None, "Journal started", "Journal started"),
     _host(None, " Journal (", "Runtime Journal (/run/log/journal/x) is 8M, max 1.1G, 1.1G free."),
     _host(

@@ -52,6 +52,12 @@ PATTERNS: Final = (
         'level=warning msg="Wait for other cluster nodes to upgrade their versions, cluster not started yet"',
     ),
     _incus(
+        Kind.INCUS_WAITING_CLUSTER,
+        "Failed connecting to global database",
+        'level=warning msg="Failed connecting to global database" attempt=6 err="failed to create cowsql connection: no available cowsql leader server found"',
+        source="internal/server/db/cluster",
+    ),
+    _incus(
         Kind.INCUS_POOLS_BEGAN,
         "Initializing storage pools",
         'level=info msg="Initializing storage pools"',

@@ -86,10 +86,9 @@ def late(case: Case, events: list[Event], end: float | None) -> str:
     key = case.graph.add(
         "devices.late",
         "satellite",
-        f"Incus tried {f'from {secs(begin)} to {secs(last)}' if last > begin else f'at {secs(begin)}'}, before the satellite's first run was over"
-        f"{f' ({secs(steps.ready.at)})' if steps.ready is not None else ', which was not over when the lines end'}: "
-        f"the node showed ONLINE{f' from {secs(steps.answered.at)} on' if steps.answered is not None else ''}, which says that the full sync was accepted, "
-        f"not that devices are there; they come one after another{_first_disks(case)}.",
+        f"LINSTOR called the node ONLINE{f' at {secs(steps.answered.at)}' if steps.answered is not None else ''} before its devices were there: "
+        f"Incus tried {f'from {secs(begin)} to {secs(last)}' if last > begin else f'at {secs(begin)}'}, and the satellite's first run, which brings them up "
+        f"one after another, was {f'over only at {secs(steps.ready.at)}' if steps.ready is not None else 'not over when the lines end'}{_first_disks(case)}.",
         begin=steps.answered.at if steps.answered is not None else begin,
         end=steps.ready.at if steps.ready is not None else end,
         events=[steps.answered, steps.run, *events[:2], *_disks(case), steps.ready],
@@ -335,6 +334,17 @@ def _no_data(case: Case, events: list[Event], end: float | None) -> str:
             alternatives=("drbd.quorum-lost", "drbd.no-data"),
             tell="the kernel's lines: “disk( Attaching -> UpToDate )” after it says late, “quorum( yes -> no )” or “No quorum” says no quorum",
         )
+    state = _bad_disk(case, device, events[0].at)
+    if state is not None and (up is None or up.at > events[-1].at):
+        return case.graph.add(
+            "drbd.no-data",
+            f"device/{device}",
+            f"{device} gave no data at {secs(events[0].at)}: its own disk was {state.data['to']} and no node with good data was connected.",
+            begin=state.at,
+            end=up.at if up is not None else end,
+            events=[state, *case.facts.all(Kind.DRBD_CONNECTION, state.subject)[-2:], *events[:3]],
+            not_seen=("“conn( … -> Connected )” to a node with good data",),
+        )
     if up is not None and up.at < events[0].at:
         return case.graph.add(
             "drbd.no-data",
@@ -348,6 +358,16 @@ def _no_data(case: Case, events: list[Event], end: float | None) -> str:
             tell="drbdsetup status --verbose at that time; the kernel's “quorum(” lines",
         )
     return late(case, events, end)
+
+
+def _bad_disk(case: Case, device: str, at: float) -> Event | None:
+    """Return the line that says that the disk of ``device`` had no good data at ``at``; attaching passes by itself and does not count."""
+    found = None
+    for event in case.facts.all(Kind.DRBD_DISK):
+        if event.data.get("device") == device and event.at <= at:
+            found = event
+    bad = {"Outdated", "Inconsistent", "Failed"}
+    return found if found is not None and found.data.get("to") in bad else None
 
 
 def _quorum(case: Case, at: float) -> Event | None:

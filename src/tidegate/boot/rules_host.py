@@ -276,6 +276,7 @@ def _hurt_by_full_disk(case: Case, key: str, first: Event) -> None:
 
 def _units(case: Case) -> None:
     facts, graph = case.facts, case.graph
+    _emergency(case)
     for event in facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT):
         subject = event.subject
         if subject in _CHAIN or f"unit.failed:{subject}" in graph.nodes:
@@ -298,6 +299,30 @@ def _units(case: Case) -> None:
             if _rests_on(subject, code):
                 graph.link(key, effect, f"{name(subject)} is under it", [event])
     _controller_unit(case)
+
+
+def _emergency(case: Case) -> None:
+    """A file system that does not come stops the whole boot: local-fs.target fails, systemd goes into emergency mode."""
+    facts = case.facts
+    event = facts.first(Kind.UNIT_DEPENDENCY, "unit/local-fs.target")
+    before = [
+        e
+        for e in facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT, Kind.UNIT_DEPENDENCY)
+        if e.subject.endswith((".mount", ".device", ".service"))
+        and event is not None
+        and e.at <= event.at + 1
+    ]
+    if event is None:
+        return
+    who = before[0].subject if before else event.subject
+    key = case.graph.add(
+        "unit.failed",
+        who,
+        f"{name(who)} did not come ({secs(event.at)}), and with it local-fs.target failed: the boot went into emergency mode.",
+        begin=before[0].at if before else event.at,
+        events=[*before[:3], event],
+    )
+    case.graph.hit(key, "host")
 
 
 def _controller_unit(case: Case) -> None:

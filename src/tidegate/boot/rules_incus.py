@@ -16,7 +16,7 @@ from tidegate.boot.model import (
     PoolStory,
 )
 
-_EARLY_BY: Final = 0.05
+_LONG: Final = 10.0
 _MANY: Final = 100
 _ON_INCUS_ITSELF: Final = (INCUS_UNIT, STARTUP_UNIT, "unit/incus.socket")
 
@@ -221,8 +221,39 @@ def _daemon(case: Case) -> None:
         cause = root(case, errors.classify(fatal.detail), [fatal], None)
         if cause:
             graph.link(cause, key, "the error says so", [fatal])
+    _cluster(case)
+    for event in facts.all(Kind.INCUS_NETWORK_FAILED)[:1]:
+        key = graph.add(
+            "incus.network-failed",
+            "incus",
+            f"Incus could not bring up its network {event.data.get('network', '?')} at {secs(event.at)}: “{event.detail[:160]}”.",
+            begin=event.at,
+            events=facts.all(Kind.INCUS_NETWORK_FAILED)[:4],
+        )
+        graph.hit(key, "incus")
     _unit_trouble(case)
     _restarts(case)
+
+
+def _cluster(case: Case) -> None:
+    """Say that incusd waited for its cluster, where it said so over and over."""
+    facts = case.facts
+    waits = facts.all(Kind.INCUS_WAITING_CLUSTER)
+    if not waits:
+        return
+    opened = facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=waits[0].at)
+    end = opened.at if opened is not None else facts.end
+    if end - waits[0].at < _LONG:
+        return
+    key = case.graph.add(
+        "incus.waiting-cluster",
+        "incus",
+        f"incusd waited {secs(end - waits[0].at)} for other members of its cluster.",
+        begin=waits[0].at,
+        end=opened.at if opened is not None else None,
+        events=[*waits[:4], opened],
+    )
+    case.graph.hit(key, "incus")
 
 
 def _unit_trouble(case: Case) -> None:

@@ -176,6 +176,15 @@ def _notes(gathered: Gathered, clock: _Clock) -> tuple[str, ...]:
         notes.append(
             "the beginning of this boot is missing: what was before the first line is not known"
         )
+    lost: dict[str, int] = {}
+    for record in gathered.records:
+        if record.kind is Kind.LINES_LOST:
+            unit = record.data.get("unit", "")
+            lost[unit] = lost.get(unit, 0) + int(record.data.get("number", "0")[:12])
+    notes += [
+        f"journald threw away {number} lines of {unit} because there were too many: what they said is missing here"
+        for unit, number in list(lost.items())[:5]
+    ]
     if gathered.disorder:
         notes.append(f"{gathered.disorder} lines were out of order and were put into order")
     if gathered.dropped:

@@ -29,6 +29,8 @@ def status(case: Case, causes: tuple[Cause, ...]) -> Status:
     lasting = [cause for cause in faults if cause.code in _FATAL and not _over(case, cause)]
     if lasting:
         return Status.DOWN
+    if any("host" in cause.effects for cause in faults):
+        return Status.DOWN
     waiting = [pool for pool in case.pools if pool.outcome is Outcome.WAITING]
     if waiting or any(story.outcome is Outcome.WAITING for story in case.instances):
         return Status.COMING_UP

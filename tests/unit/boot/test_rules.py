@@ -462,3 +462,73 @@ def test_every_code_has_a_meaning_and_a_remedy() -> None:
         assert slug
         assert entry.means.endswith(".")
         assert entry.remedy
+
+
+def test_a_disk_without_good_data_waits_for_its_peer() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=9)
+    journal.kernel("drbd r0/0 drbd1000: disk( Attaching -> Outdated ) [attach]", at=6)
+    journal.kernel("drbd r0 n2: conn( Unconnected -> Connecting ) [connecting]", at=6.1)
+    journal.incus_up(10, 25)
+    lose(journal, "c1", "open /dev/drbd1000: no data available", 11)
+
+    boot = journal.analyse()
+
+    assert codes(boot) == ["drbd.no-data"]
+    assert "Outdated" in boot.first_causes[0].sentence
+
+
+def test_a_mount_that_does_not_come_stops_the_boot() -> None:
+    journal = Journal()
+    journal.systemd(
+        "dev-disk-by\\x2duuid-1234.device: Job dev-disk-by\\x2duuid-1234.device/start timed out.",
+        at=90,
+        priority=4,
+    )
+    journal.systemd(
+        "Timed out waiting for device dev-disk-by\\x2duuid-1234.device - /dev/disk/by-uuid/1234.",
+        at=90,
+        priority=3,
+    )
+    journal.systemd("Dependency failed for srv-pool.mount - /srv/pool.", at=90.1, priority=3)
+    journal.systemd(
+        "Dependency failed for local-fs.target - Local File Systems.", at=90.2, priority=3
+    )
+
+    boot = journal.analyse()
+
+    assert codes(boot) == ["unit.failed"]
+    assert "emergency mode" in boot.first_causes[0].sentence
+    assert boot.status is Status.DOWN
+
+
+def test_a_network_of_incus_that_does_not_come_up() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 12)
+    journal.incus(
+        'level=error msg="Failed initializing network" err="Failed starting: no such device" network=br0 project=default',
+        at=10.3,
+    )
+
+    assert codes(journal.analyse()) == ["incus.network-failed"]
+
+
+def test_a_cluster_without_a_leader_explains_the_silence() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6)
+    journal.systemd("Starting incus.service - Incus - Main daemon...", at=10)
+    for at in (12, 22, 32, 42):
+        journal.incus(
+            'level=warning msg="Failed connecting to global database" attempt=6 err="no available cowsql leader server found"',
+            at=at,
+        )
+    journal.systemd("Finished incus-startup.service - Incus - Startup check.", at=60)
+    journal.systemd("Started incus.service - Incus - Main daemon.", at=61)
+
+    assert codes(journal.analyse()) == ["incus.waiting-cluster"]
+
+
+def test_lines_that_journald_threw_away_are_said() -> None:
+    journal = Journal().host_up()
+    journal.say("systemd-journald", "Suppressed 1234 messages from linstor-satellite.service")
+
+    assert any(
+        "1234 lines of linstor-satellite.service" in note for note in journal.analyse().notes
+    )
