@@ -4,7 +4,7 @@
 import functools
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import unit_trees
 from tests.unit_boots import INCUS, SATELLITE, boot
@@ -25,7 +25,7 @@ TIMES = st.builds(
     ready=MOMENTS,
     result=st.sampled_from(["", "timeout", "\x1b[2J"]),
     skipped=st.booleans(),
-)
+).map(lambda times: UnitTimes() if times.begun is None else times)
 ASKED = (None, Options(), Options(guard=GuardAccess()))
 
 
@@ -43,6 +43,7 @@ def scene(asked: int) -> Scene:
     return Scene(applied, Index(applied.tree))
 
 
+@settings(deadline=None)
 @given(st.data(), st.sampled_from(range(len(ASKED))))
 def test_an_inversion_is_one(data: st.DataObject, asked: int) -> None:
     on = scene(asked)
@@ -71,6 +72,7 @@ def notifying() -> Scene:
     return Scene(host, Index(host.tree))
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 600), st.floats(0, 600))
 def test_who_waited_for_the_satellite_is_never_blamed(ready: float, later: float) -> None:
     units = {

@@ -135,6 +135,8 @@ def of_unit(unit: Unit) -> UnitTimes | None:
     again = down is not None and unit.inactive_exit is not None and unit.inactive_exit > down
     if again or unit.restarts:
         return None
+    if unit.inactive_exit is None:
+        return UnitTimes()
     up = unit.active_enter
     failed = None
     if up is None and down is not None:

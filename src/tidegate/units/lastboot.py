@@ -116,8 +116,10 @@ class Reader:
         if not name:
             return
         if _text(entry, "UNIT_RESULT"):
-            known = self._of(name)
-            if "up" not in known:
+            known = self._units.get(
+                name
+            )  # of a start before journald nothing is known, so neither that it failed
+            if known is not None and "begun" in known and "up" not in known:
                 known.setdefault("failed", at)
                 known.setdefault("result", _text(entry, "UNIT_RESULT"))
             return

@@ -96,6 +96,11 @@ def test_lines_that_are_none_are_passed_over(line: str) -> None:
     assert lastboot.of_journal([line, job(2, "b.service", "done")]).units.keys() == {"b.service"}
 
 
+def test_of_a_unit_that_dies_later_and_started_before_journald_nothing_is_known() -> None:
+    died = entry(500, UNIT="a.service", UNIT_RESULT="signal")
+    assert lastboot.of_journal([died]).units == {}
+
+
 def test_another_boots_lines_do_not_count() -> None:
     lines = [job(2, "a.service", "done"), job(1, "b.service", "done", _BOOT_ID="c")]
     assert lastboot.of_journal(lines).units.keys() == {"a.service"}
