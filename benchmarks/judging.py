@@ -71,7 +71,7 @@ def decode(answer: bytes) -> Seen:
 def judged(seen: Seen, *, wanted: int) -> Report:
     """From facts to findings: take them in, and judge a node on which ``wanted`` containers run."""
     snapshot = snapshots.apply(
-        _rest(wanted), Observation(source=Source.LINSTOR, at=_NOW, placements=seen)
+        rest(wanted), Observation(source=Source.LINSTOR, at=_NOW, placements=seen)
     )
     report = judge.judge(snapshot, HealthPolicy())
     ready = sum(
@@ -84,7 +84,7 @@ def judged(seen: Seen, *, wanted: int) -> Report:
 _KEPT: dict[int, snapshots.Snapshot] = {}
 
 
-def _rest(wanted: int) -> snapshots.Snapshot:
+def rest(wanted: int) -> snapshots.Snapshot:
     """Everything but the placements, made once."""
     if wanted not in _KEPT:
         numbers = range(wanted)

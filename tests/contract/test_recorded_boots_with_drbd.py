@@ -21,7 +21,7 @@ from tidegate.clients.drbd import events2, state
 from tidegate.clients.linstor import wire
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
-from tidegate.core.facts import ControllerFacts, DeviceFacts, OpenResult
+from tidegate.core.facts import ControllerFacts, DeviceFacts, DrbdResource, OpenResult
 from tidegate.core.finding import Report
 from tidegate.core.ids import BootId, PoolName, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply
@@ -80,7 +80,8 @@ def frames(boot: str) -> tuple[Frame, ...]:
         instances=(WantedInstance(id=facts.C1, volumes=volumes, pools=(PoolName("remote"),)),),
     )
     snapshot = Snapshot(at=0.0, boot_id=BootId("b"), boot_wall=0.0, node=facts.N1, wanted=kept)
-    kernel, known = state.State(), {}
+    kernel = state.State()
+    known: dict[str, DrbdResource] = {}
     found = []
     for moment, kind, what in moments:
         now = moment - began
@@ -182,7 +183,7 @@ def _ready(frame: Frame) -> list[VolumeId]:
 
 @pytest.mark.parametrize("boot", BOOTS)
 def test_never_ready_before_the_device_is(boot: str) -> None:
-    early = []
+    early: list[tuple[float, str, object]] = []
     up_since: dict[str, float] = {}
     for frame in frames(boot):
         for name in frame.kernel:

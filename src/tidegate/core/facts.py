@@ -223,6 +223,13 @@ class DrbdResource(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[DrbdDevice, ...] = ()
     connections: tuple[DrbdConnection, ...] = ()
 
+    @property
+    def knows_all(self) -> bool:
+        """True when DRBD here is connected to every peer: then nobody can know more of the resource than this kernel does."""
+        return bool(self.connections) and all(
+            connection.state == "Connected" for connection in self.connections
+        )
+
 
 class OpenResult(enum.StrEnum):
     """What opening a device for reading gave."""

@@ -21,6 +21,8 @@ from tidegate.health.opinion import Doubt, Opinion
 from tidegate.health.view import Belief, View
 from tidegate.health.wants import Wants
 
+SELDOM: Final = 4.0
+"""Times ``stale_after`` for which LINSTOR's word on a placement is believed where DRBD is connected to every peer."""
 MAP_FILE: Final = "/var/lib/tidegate/wanted.json"
 
 
@@ -94,6 +96,8 @@ class _Volume:
 
     def _with_controller(self) -> None:
         belief = self.view.belief(self.fact, Source.LINSTOR)
+        if belief is Belief.STALE and self._kernel_knows():
+            belief = Belief.FRESH
         if belief is not Belief.FRESH or self.fact is None:
             self._not_known(belief)
         elif self.here is None:
@@ -104,6 +108,12 @@ class _Volume:
             self._add(Doubt(code="volume.inactive", observed="deactivated on this node"))
         else:
             self._placed(self.here)
+
+    def _kernel_knows(self) -> bool:
+        """Return True when LINSTOR's word, if it is not very old, adds nothing to the kernel's: it is read seldom at rest then."""
+        resource = (self.view.drbd or {}).get(self.id.resource)
+        limit = SELDOM * self.view.policy.stale_after
+        return resource is not None and resource.knows_all and self.view.age(self.fact) <= limit
 
     def _not_known(self, belief: Belief) -> None:
         resource = self.id.resource

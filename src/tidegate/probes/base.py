@@ -50,6 +50,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
     resources: tuple[ResourceName, ...] = ()
     """Wanted resources, whose placements are looked at."""
+    certain: frozenset[ResourceName] = frozenset()
+    """Of these, those of which this kernel knows all: DRBD is connected to every peer."""
     volumes: Mapping[str, str | None] = {}
     """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
     instances: tuple[InstanceId, ...] = ()
@@ -68,8 +70,10 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Self:
         """Return what must be looked at to judge ``volumes``, with the device paths that are known now."""
         wanted = sorted(set(volumes))
+        resources = tuple(dict.fromkeys(volume.resource for volume in wanted))
         return cls(
-            resources=tuple(dict.fromkeys(volume.resource for volume in wanted)),
+            resources=resources,
+            certain=frozenset(name for name in resources if _is_certain(snapshot, name)),
             volumes={str(volume): device_path(snapshot, volume) for volume in wanted},
             instances=_known_instances(snapshot),
             storage=_storage(snapshot),
@@ -101,6 +105,11 @@ def _known_instances(snapshot: Snapshot) -> tuple[InstanceId, ...]:
     if snapshot.instances is not None:
         return tuple(instance.id for instance in snapshot.instances.value.values())
     return tuple(kept.id for kept in snapshot.wanted.instances) if snapshot.wanted else ()
+
+
+def _is_certain(snapshot: Snapshot, name: ResourceName) -> bool:
+    found = snapshot.drbd.value.get(name) if snapshot.drbd else None
+    return found is not None and found.knows_all
 
 
 def _storage(snapshot: Snapshot) -> dict[str, tuple[str, str]]:

@@ -20,6 +20,11 @@ FAST: Final = 2.0
 """Looks that follow each other sooner than this (seconds) share the placements among them."""
 SELDOM: Final = 5.0
 """Seconds between two readings of all definitions, while looks are fast."""
+_EARLY: Final = 0.5
+AT_REST: Final = 20.0
+"""The same at rest: less than what makes them stale."""
+IN_TURN: Final = 8
+"""At rest a look reads so large a part of the placements of which the kernel knows all anyway, one part after another."""
 
 
 class LinstorProbe:
@@ -37,6 +42,8 @@ class LinstorProbe:
         self._seldom_at = float("-inf")
         self._looked_at = float("-inf")
         self._next = 0
+        self._known: set[ResourceName] = set()
+        self._turn = 0
         self._encrypted = False
         self._silent_apis: set[str] = set()
 
@@ -57,7 +64,8 @@ class LinstorProbe:
         left = 1.6 * self._deadline - (self._clock() - asked_at)
         calls = base.Calls(self.source, at_once=AT_ONCE, limit=left)
         resting = need.urgency is base.Urgency.REST or now - self._looked_at >= FAST
-        seldom = need.urgency is base.Urgency.REST or now - self._seldom_at >= SELDOM
+        is_rest = need.urgency is base.Urgency.REST
+        seldom = now - self._seldom_at >= (AT_REST if is_rest else SELDOM) - _EARLY
         self._looked_at = now
         async with asyncio.TaskGroup() as group:
             # At every look: a pool has no capacity until its satellite is back, and its volumes wait for that.
@@ -75,6 +83,7 @@ class LinstorProbe:
             name: found for name, found in told.items() if found is not None
         }
         self._next += len(placed)
+        self._known = {name for name in need.resources if name in self._known or name in placed}
         return Observation(
             source=self.source,
             at=now,
@@ -126,7 +135,20 @@ class LinstorProbe:
         names = need.resources
         first = self._next % len(names) if names else 0
         turned = [*names[first:], *names[:first]]
+        if need.urgency is base.Urgency.REST:
+            settled = [name for name in names if name in need.certain and name in self._known]
+            due = set(settled) - set(self._in_turn(settled))
+            return [name for name in turned if name not in due]
         return turned if resting else turned[:PER_LOOK]
+
+    def _in_turn(self, settled: Sequence[ResourceName]) -> Sequence[ResourceName]:
+        """Return the part of ``settled`` that is read in this look."""
+        if not settled:
+            return ()
+        part = -(-len(settled) // IN_TURN)
+        first = self._turn % len(settled)
+        self._turn += part
+        return [*settled[first:], *settled[:first]][:part]
 
     async def _placements(self, name: ResourceName) -> tuple[PlacementFacts, ...]:
         """Return the placements of one resource; empty when it is gone."""

@@ -220,3 +220,21 @@ async def test_without_any_controller(fake: Fake) -> None:
     assert seen.liveness is Liveness.LOST
     assert seen.trouble is not None
     assert seen.trouble.code == "controller.none-configured"
+
+
+async def test_what_the_kernel_knows_is_read_in_turn_at_rest() -> None:
+    """500 volumes at rest cost an eighth of 500 calls; those with a peer away are read at every look."""
+    names = tuple(ResourceName(f"r{number}") for number in range(16))
+    need = base.Need(
+        resources=names, certain=frozenset(names) - {names[3]}, urgency=base.Urgency.REST
+    )
+    probe = linstor.LinstorProbe(
+        LinstorClient(Endpoints(urls=("http://127.0.0.1:1",))),
+        node=NodeName("n1"),
+        clock=lambda: 1.0,
+    )
+    assert set(probe._share(need, resting=True)) == set(names), "all, the first time"
+    probe._known = set(names)
+    shares = [probe._share(need, resting=True) for _ in range(8)]
+    assert all(names[3] in share and len(share) <= 3 for share in shares)
+    assert set().union(*shares) == set(names)
