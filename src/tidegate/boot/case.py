@@ -3,6 +3,7 @@
 
 import msgspec
 
+from tidegate.boot import errors
 from tidegate.boot.facts import Facts
 from tidegate.boot.graph import Graph
 from tidegate.boot.model import Event, InstanceStory, PoolStory
@@ -39,3 +40,16 @@ def name(subject: str) -> str:
         project, _, instance = rest.partition("/")
         return instance if project == "default" else f"{project}/{instance}"
     return rest or kind
+
+
+def volumes(events: list[Event]) -> str:
+    """Return what errors are about: the device that they name, else their own subject."""
+    devices = list(dict.fromkeys(d for e in events if (d := errors.device_of(e.detail))))
+    if devices:
+        return f"device/{devices[0]}"
+    return events[0].subject
+
+
+def known(case: Case, code: str) -> bool:
+    """Return whether a cause of this code was found already."""
+    return any(key.startswith(f"{code}:") for key in case.graph.nodes)

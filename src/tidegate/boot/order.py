@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from tidegate.boot import rules_satellite
+from tidegate.boot import satellite
 from tidegate.boot.case import Case
 from tidegate.boot.facts import (
     CONTROLLER_UNIT,
@@ -47,7 +47,7 @@ def make(case: Case) -> tuple[StartOrder, ...]:
 
 def _ready(facts: Facts, unit: str) -> float | None:
     if unit == SATELLITE_UNIT:
-        steps = rules_satellite.start(facts)
+        steps = satellite.start(facts)
         if steps.spoke:
             return steps.ready.at if steps.ready is not None else None
         return None

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.boot import rules_satellite
+from tidegate.boot import satellite
 from tidegate.boot.case import Case, name, secs
 from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT, STARTUP_UNIT
 from tidegate.boot.graph import evidence
@@ -84,7 +84,7 @@ def _target(case: Case) -> tuple[str, float]:
         return last_pool.subject, last_pool.ready or 0.0
     if active is not None:
         return "incus", active.at
-    steps = rules_satellite.start(case.facts)
+    steps = satellite.start(case.facts)
     return ("satellite", steps.ready.at) if steps.ready is not None else ("", 0.0)
 
 
@@ -128,7 +128,7 @@ def _host(case: Case) -> list[_Mark]:
 def _satellite(case: Case, end: float) -> list[_Mark]:
     """The satellite's steps, where Incus or its pools waited for them."""
     facts = case.facts
-    steps = rules_satellite.start(facts)
+    steps = satellite.start(facts)
     incus = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
     late = any(pool.outcome in {Outcome.LATE, Outcome.WAITING} for pool in case.pools)
     ordered = incus is not None and steps.ready is not None and steps.ready.at <= incus.at + 1

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tidegate.boot import rules_satellite
+from tidegate.boot import satellite
 from tidegate.boot.case import Case, name
 from tidegate.boot.facts import CONTROLLER_UNIT, GATE_UNIT, INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT
 from tidegate.boot.model import Event, Kind, Outcome, Phase
@@ -135,7 +135,7 @@ def _storage(case: Case) -> Iterator[Phase]:
 
 def _satellite(case: Case) -> Iterator[Phase]:
     facts = case.facts
-    steps = rules_satellite.start(facts)
+    steps = satellite.start(facts)
     begun = steps.unit or steps.jvm
     if begun is None or not steps.spoke:
         return

@@ -9,11 +9,12 @@ means no quorum or no data (facts/drbd-observed.md), EMEDIUMTYPE that a peer is 
 import itertools
 from typing import Final
 
-from tidegate.boot import errors, rules_satellite
-from tidegate.boot.case import Case, name, secs
+from tidegate.boot import errors, rules_drbd, rules_module, satellite
+from tidegate.boot.case import Case, name, secs, volumes
 from tidegate.boot.errors import Wrong
-from tidegate.boot.model import Confidence, Event, InstanceStory, Kind
-from tidegate.boot.rules_satellite import STUCK, Start
+from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.rules_satellite import STUCK
+from tidegate.boot.satellite import Start
 
 _NEAR: Final = 30.0
 _QUORUM_BY: Final = 30.0
@@ -28,30 +29,23 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
         case Wrong.DEVICE_MISSING:
             return late(case, events, end)
         case Wrong.NO_DATA:
-            return _no_data(case, events, end)
+            return rules_drbd.no_data(case, events, end) or late(case, events, end)
         case Wrong.PEER_PRIMARY | Wrong.READ_ONLY:
-            return _refused(case, wrong, events, end)
+            return rules_drbd.refused(case, wrong, events, end)
         case Wrong.NOT_MOUNTABLE:
             return _not_mountable(case, events)
         case Wrong.IO_ERROR:
-            return _io_error(case, events)
+            return rules_drbd.io_error(case, events)
         case Wrong.MODULE_MISSING | Wrong.MODULE_OLD:
-            return module(case, wrong, events, end)
+            return rules_module.module(case, wrong, events, end)
         case Wrong.STORAGE_MISSING:
             return missing(case) or _plain(case, "storage.missing", "host", events, end)
         case Wrong.BUSY:
-            return _plain(case, "volume.busy", _volumes(events), events, end)
+            return _plain(case, "volume.busy", volumes(events), events, end)
         case Wrong.RESOURCE_UNKNOWN:
-            return _plain(case, "volume.unknown", _volumes(events), events, end)
+            return _plain(case, "volume.unknown", volumes(events), events, end)
         case _:
             return _not_available(case, events, end)
-
-
-def _volumes(events: list[Event]) -> str:
-    devices = list(dict.fromkeys(d for e in events if (d := errors.device_of(e.detail))))
-    if devices:
-        return f"device/{devices[0]}"
-    return events[0].subject
 
 
 def _plain(case: Case, code: str, subject: str, events: list[Event], end: float | None) -> str:
@@ -77,7 +71,7 @@ _MEANS: Final = {
 
 def late(case: Case, events: list[Event], end: float | None) -> str:
     """Return the cause for a device that did not exist when Incus opened it."""
-    steps = rules_satellite.start(case.facts)
+    steps = satellite.start(case.facts)
     if not steps.spoke:
         return _late_unseen(case, events, end)
     begin, last = events[0].at, events[-1].at
@@ -177,7 +171,7 @@ def _missing_after_run(case: Case, events: list[Event], steps: Start) -> str:
     assert steps.ready is not None
     key = case.graph.add(
         "devices.missing",
-        _volumes(events),
+        volumes(events),
         f"The device was not there at {secs(events[0].at)} although the satellite's first run was over at {secs(steps.ready.at)}.",
         begin=events[0].at,
         events=[steps.ready, *events[:4]],
@@ -199,9 +193,9 @@ def _underneath(case: Case, key: str, steps: Start, begin: float) -> None:
     if stuck:
         graph.link(stuck, key, "devices come in the run that stood still")
     loaded = facts.first(Kind.MODULE_LOADED)
-    failed = _module_failed(case)
+    failed = rules_module.failed(case)
     if failed is not None and (loaded is None or loaded.at > begin):
-        cause = module(case, Wrong.MODULE_MISSING, [failed], None)
+        cause = rules_module.module(case, Wrong.MODULE_MISSING, [failed], None)
         graph.link(cause, key, "no DRBD device without the module", [failed])
     resources = [e for e in facts.all(Kind.RESOURCE_FAILED) if e.at <= begin + _NEAR]
     if resources and not storage:
@@ -291,7 +285,7 @@ def missing(case: Case) -> str:
 
 
 def _path_missing(case: Case, events: list[Event], end: float | None) -> str:
-    steps = rules_satellite.start(case.facts)
+    steps = satellite.start(case.facts)
     key = case.graph.add(
         "volume.path-missing",
         "satellite",
@@ -308,125 +302,8 @@ def _path_missing(case: Case, events: list[Event], end: float | None) -> str:
     return key
 
 
-def _no_data(case: Case, events: list[Event], end: float | None) -> str:
-    facts = case.facts
-    lost = _quorum(case, events[0].at)
-    if lost is not None:
-        return quorum(case, lost, events)
-    device = errors.device_of(events[0].detail)
-    up = next(
-        (
-            e
-            for e in facts.all(Kind.DRBD_DISK)
-            if e.data.get("device") == device and e.data.get("to") == "UpToDate"
-        ),
-        None,
-    )
-    if up is None and not rules_satellite.start(facts).spoke:
-        return case.graph.add(
-            "devices.late",
-            "satellite",
-            f"The device was there at {secs(events[0].at)} and gave no data: its disk was not attached yet, or there was no quorum.",
-            begin=events[0].at,
-            end=end,
-            events=events[:6],
-            confidence=Confidence.POSSIBLE,
-            alternatives=("drbd.quorum-lost", "drbd.no-data"),
-            tell="the kernel's lines: “disk( Attaching -> UpToDate )” after it says late, “quorum( yes -> no )” or “No quorum” says no quorum",
-        )
-    state = _bad_disk(case, device, events[0].at)
-    if state is not None and (up is None or up.at > events[-1].at):
-        return case.graph.add(
-            "drbd.no-data",
-            f"device/{device}",
-            f"{device} gave no data at {secs(events[0].at)}: its own disk was {state.data['to']} and no node with good data was connected.",
-            begin=state.at,
-            end=up.at if up is not None else end,
-            events=[state, *case.facts.all(Kind.DRBD_CONNECTION, state.subject)[-2:], *events[:3]],
-            not_seen=("“conn( … -> Connected )” to a node with good data",),
-        )
-    if up is not None and up.at < events[0].at:
-        return case.graph.add(
-            "drbd.no-data",
-            f"device/{device}",
-            f"{device} gave no data at {secs(events[0].at)} although its disk had been UpToDate since {secs(up.at)}: no quorum, or its data was outdated since.",
-            begin=events[0].at,
-            end=end,
-            events=[up, *events[:4]],
-            confidence=Confidence.LIKELY,
-            alternatives=("drbd.quorum-lost",),
-            tell="drbdsetup status --verbose at that time; the kernel's “quorum(” lines",
-        )
-    return late(case, events, end)
-
-
-def _bad_disk(case: Case, device: str, at: float) -> Event | None:
-    """Return the line that says that the disk of ``device`` had no good data at ``at``; attaching passes by itself and does not count."""
-    found = None
-    for event in case.facts.all(Kind.DRBD_DISK):
-        if event.data.get("device") == device and event.at <= at:
-            found = event
-    bad = {"Outdated", "Inconsistent", "Failed"}
-    return found if found is not None and found.data.get("to") in bad else None
-
-
-def _quorum(case: Case, at: float) -> Event | None:
-    refused = [e for e in case.facts.all(Kind.DRBD_REFUSED) if "quorum" in e.detail.lower()]
-    for event in sorted(
-        [*case.facts.all(Kind.DRBD_QUORUM_LOST), *refused], key=lambda event: event.at
-    ):
-        back = case.facts.first(Kind.DRBD_QUORUM_BACK, event.subject, after=event.at)
-        if event.at <= at + _NEAR and (back is None or back.at > at):
-            return event
-    return None
-
-
-def quorum(case: Case, lost: Event, events: list[Event]) -> str:
-    """Return the cause for a resource without quorum."""
-    back = case.facts.first(Kind.DRBD_QUORUM_BACK, lost.subject, after=lost.at)
-    seen, need = lost.data.get("seen"), lost.data.get("need")
-    counted = (
-        f": {seen} of {lost.data.get('all')} nodes there, {need} needed" if seen and need else ""
-    )
-    return case.graph.add(
-        "drbd.quorum-lost",
-        lost.subject,
-        f"DRBD had no quorum for {name(lost.subject)} at {secs(lost.at)}{counted}{f'; it came back at {secs(back.at)}' if back else ''}.",
-        begin=lost.at,
-        end=back.at if back is not None else None,
-        events=[lost, *events[:3], back],
-    )
-
-
-def _refused(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
-    near = [e for e in case.facts.all(Kind.DRBD_REFUSED) if abs(e.at - events[0].at) < _NEAR]
-    said = " ".join(e.detail for e in near).lower()
-    if "quorum" in said:
-        return quorum(case, near[0], events)
-    if wrong is Wrong.PEER_PRIMARY or "multiple primaries" in said:
-        peer = case.facts.last(Kind.DRBD_PEER_PRIMARY, before=events[0].at + 1)
-        who = f" on {peer.data['peer']}" if peer is not None and "peer" in peer.data else ""
-        return case.graph.add(
-            "drbd.peer-primary",
-            peer.subject if peer is not None else _volumes(events),
-            f"The volume was in use{who} (Primary there) when Incus opened it at {secs(events[0].at)}.",
-            begin=peer.at if peer is not None else events[0].at,
-            end=end,
-            events=[peer, *near[:2], *events[:3]],
-        )
-    return case.graph.add(
-        "drbd.no-data",
-        _volumes(events),
-        f"DRBD refused the volume for writing at {secs(events[0].at)}: no up-to-date data within reach.",
-        begin=events[0].at,
-        end=end,
-        events=[*near[:2], *events[:3]],
-        confidence=Confidence.CERTAIN if near else Confidence.LIKELY,
-    )
-
-
 def _not_mountable(case: Case, events: list[Event]) -> str:
-    key = _plain(case, "volume.not-mountable", _volumes(events), events, None)
+    key = _plain(case, "volume.not-mountable", volumes(events), events, None)
     storage = missing(case)
     if storage:
         case.graph.link(
@@ -435,79 +312,9 @@ def _not_mountable(case: Case, events: list[Event]) -> str:
     return key
 
 
-def _io_error(case: Case, events: list[Event]) -> str:
-    bad = case.facts.first(Kind.DRBD_IO_ERROR) or case.facts.first(Kind.IO_ERROR)
-    return case.graph.add(
-        "drbd.io-error" if bad is not None and bad.kind is Kind.DRBD_IO_ERROR else "host.io-error",
-        bad.subject if bad is not None else "host",
-        f"Reading the volume failed at {secs(events[0].at)}: input/output error.",
-        begin=bad.at if bad is not None else events[0].at,
-        events=[bad, *events[:4]],
-    )
-
-
 def _not_available(case: Case, events: list[Event], end: float | None) -> str:
-    key = _plain(case, "volume.not-available", _volumes(events), events, end)
+    key = _plain(case, "volume.not-available", volumes(events), events, end)
     storage = missing(case)
     if storage:
         case.graph.link(storage, key, "there is no place for it")
-    return key
-
-
-def _module_failed(case: Case) -> Event | None:
-    return next(
-        (e for e in case.facts.all(Kind.MODULE_FAILED) if e.data.get("by") != "satellite"), None
-    )
-
-
-def _was_without_module(story: InstanceStory) -> bool:
-    return any(attempt.code == Wrong.MODULE_MISSING for attempt in story.attempts)
-
-
-def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
-    """Return the cause for a DRBD module that was not there (or too old) when it was needed."""
-    facts = case.facts
-    if wrong is Wrong.MODULE_OLD:
-        return case.graph.add(
-            "drbd.module-old",
-            "host",
-            f"A DRBD older than 9 was loaded: “{events[0].detail[:160]}”.",
-            begin=events[0].at,
-            events=events[:4],
-        )
-    begin = events[0].at
-    loaded = facts.first(Kind.MODULE_LOADED, after=begin)
-    known = next((key for key in case.graph.nodes if key.startswith("drbd.module-")), "")
-    if known:
-        return known
-    times = [loaded.at if loaded is not None else None, end]
-    times += [story.started for story in case.instances if _was_without_module(story)]
-    came = min((at for at in times if at is not None and at > begin), default=None)
-    failed = _module_failed(case)
-    unit = facts.first(Kind.UNIT_TIMEOUT, "unit/systemd-modules-load.service") or facts.first(
-        Kind.UNIT_FAILED, "unit/systemd-modules-load.service"
-    )
-    late_or_missing = "drbd.module-late" if came is not None else "drbd.module-missing"
-    until = f"until {secs(came)}" if came is not None else "as long as the lines go"
-    key = case.graph.add(
-        late_or_missing,
-        "host",
-        f"The DRBD module was not loaded when Incus asked for it at {secs(begin)}, {until}; Incus's LINSTOR driver does not load without it.",
-        begin=begin,
-        end=came,
-        events=[failed, unit, *events[:3], events[-1], loaded],
-        not_seen=("“drbd: initialized” of the kernel before that",),
-    )
-    if unit is not None:
-        cause = case.graph.add(
-            "unit.failed",
-            unit.subject,
-            f"{name(unit.subject)}, which loads the module, failed at {secs(unit.at)}"
-            f"{' by its start time-out' if unit.kind is Kind.UNIT_TIMEOUT else ''}.",
-            begin=unit.at,
-            events=[unit, failed],
-        )
-        case.graph.link(
-            cause, key, "it loads the modules that are listed in modules-load.d", [unit]
-        )
     return key

@@ -1,87 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong in the host itself, in the satellite without Incus being hurt yet, and in the order of units."""
 
-from typing import Final
-
-from tidegate.boot import rules_devices, rules_satellite
-from tidegate.boot.case import Case, name, secs
+from tidegate.boot import rules_devices, rules_drbd, rules_satellite, rules_units, satellite
+from tidegate.boot.case import Case, known, name, secs
 from tidegate.boot.facts import (
-    CONTROLLER_UNIT,
-    GATE_UNIT,
-    INCUS_UNIT,
-    SATELLITE_UNIT,
-    STARTUP_UNIT,
     Facts,
 )
 from tidegate.boot.model import Confidence, Event, Kind
 
-_CHAIN: Final = frozenset({SATELLITE_UNIT, CONTROLLER_UNIT, INCUS_UNIT, STARTUP_UNIT, GATE_UNIT})
-_UNDER: Final = (
-    "unit/systemd-modules-load.service",
-    "unit/zfs-",
-    "unit/lvm2-",
-    "unit/drbd",
-    "unit/lxcfs.service",
-    "unit/network",
-    "unit/NetworkManager",
-    "unit/systemd-networkd",
-    "unit/multipathd",
-    "unit/iscsi",
-    "unit/tidegate-",
-)
-"""Units that storage, network and Incus rest on."""
-
 
 def examine(case: Case) -> None:
     """Add what the host's and the satellite's lines say by themselves."""
-    _cycles(case)
+    rules_units.cycles(case)
     _satellite(case)
     _storage(case)
     _drbd(case)
     _kernel(case)
-    _units(case)
-    _early(case)
+    rules_units.failed(case)
+    rules_units.early(case)
     _notes(case)
-
-
-def _cycles(case: Case) -> None:
-    for event in case.facts.all(Kind.UNIT_JOB_DELETED)[:8]:
-        cut = event.subject.partition("/")[2]
-        key = case.graph.add(
-            "order.cycle",
-            event.subject,
-            f"The order of units held a circle; systemd threw away the job {cut}/{event.data.get('job', 'start')} to cut it ({secs(event.at)}).",
-            begin=event.at,
-            events=[*case.facts.all(Kind.UNIT_CYCLE)[:3], event],
-        )
-        case.graph.hit(key, event.subject)
-        for effect in list(case.graph.nodes):
-            if _follows_from_cut(event.subject, effect):
-                case.graph.link(key, effect, f"{cut} was not started, or not in its order", [event])
-
-
-def _follows_from_cut(unit: str, effect: str) -> bool:
-    code = effect.partition(":")[0]
-    if unit == SATELLITE_UNIT:
-        return code in {"satellite.not-started", "satellite.offline"}
-    if unit in {INCUS_UNIT, STARTUP_UNIT}:
-        return code == "incus.never-started"
-    if unit == GATE_UNIT or "tidegate" in unit:
-        return code in {"satellite.late", "devices.late", "volume.path-missing"}
-    if "modules-load" in unit:
-        return code.startswith("drbd.module-")
-    return False
 
 
 def _satellite(case: Case) -> None:
     """Faults of the satellite that are there whether or not somebody was hurt by them."""
     facts, graph = case.facts, case.graph
-    steps = rules_satellite.start(facts)
+    steps = satellite.start(facts)
     ended = rules_satellite.ended(case, facts.end)
     if ended:
         _stays_down(case, ended)
     elif steps.spoke:
-        if not _known(case, "controller.late"):
+        if not known(case, "controller.late"):
             rules_satellite.no_controller(case, steps)
         rules_satellite.never_synced(case, steps)
         if steps.answered is not None:
@@ -129,14 +77,10 @@ def _stays_down(case: Case, ended: str) -> None:
             )
 
 
-def _known(case: Case, code: str) -> bool:
-    return any(key.startswith(f"{code}:") for key in case.graph.nodes)
-
-
 def _tools(case: Case) -> None:
     facts = case.facts
     tool = facts.first(Kind.SATELLITE_TOOL_MISSING)
-    if tool is not None and not _known(case, "satellite.stuck"):
+    if tool is not None and not known(case, "satellite.stuck"):
         case.graph.add(
             "satellite.tool-missing",
             "satellite",
@@ -182,7 +126,7 @@ def _storage(case: Case) -> None:
     ]
     resources = case.facts.all(Kind.RESOURCE_FAILED)
     explained = any(
-        _known(case, code)
+        known(case, code)
         for code in (
             "storage.missing",
             "satellite.stuck",
@@ -239,7 +183,7 @@ def _drbd(case: Case) -> None:
         back = facts.first(Kind.DRBD_QUORUM_BACK, subject, after=lost.at)
         up = any(e.at <= lost.at for e in facts.all(Kind.DRBD_DISK, subject))
         if up and back is None and facts.end - lost.at > 30.0:
-            rules_devices.quorum(case, lost, [])
+            rules_drbd.quorum(case, lost, [])
 
 
 def _kernel(case: Case) -> None:
@@ -272,119 +216,6 @@ def _hurt_by_full_disk(case: Case, key: str, first: Event) -> None:
         code = effect.partition(":")[0]
         if code in {"incus.fatal", "incus.panic", "satellite.failed", "controller.failed"}:
             case.graph.link(key, effect, "what it writes had no room", [first])
-
-
-def _units(case: Case) -> None:
-    facts, graph = case.facts, case.graph
-    _emergency(case)
-    for event in facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT):
-        subject = event.subject
-        if subject in _CHAIN or f"unit.failed:{subject}" in graph.nodes:
-            continue
-        if "wait-online" in subject and _known(case, "network.late"):
-            continue  # it says the same
-        under = subject.startswith(_UNDER) or "wait-online" in subject or subject.endswith(".mount")
-        if not under:
-            continue
-        key = graph.add(
-            "unit.failed",
-            subject,
-            f"{name(subject)} failed at {secs(event.at)}.",
-            begin=event.at,
-            events=[event, facts.first(Kind.UNIT_EXITED, subject)],
-            note=True,
-        )
-        for effect in list(graph.nodes):
-            code = effect.partition(":")[0]
-            if _rests_on(subject, code):
-                graph.link(key, effect, f"{name(subject)} is under it", [event])
-    _controller_unit(case)
-
-
-def _emergency(case: Case) -> None:
-    """A file system that does not come stops the whole boot: local-fs.target fails, systemd goes into emergency mode."""
-    facts = case.facts
-    event = facts.first(Kind.UNIT_DEPENDENCY, "unit/local-fs.target")
-    before = [
-        e
-        for e in facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT, Kind.UNIT_DEPENDENCY)
-        if e.subject.endswith((".mount", ".device", ".service"))
-        and event is not None
-        and e.at <= event.at + 1
-    ]
-    if event is None:
-        return
-    who = before[0].subject if before else event.subject
-    key = case.graph.add(
-        "unit.failed",
-        who,
-        f"{name(who)} did not come ({secs(event.at)}), and with it local-fs.target failed: the boot went into emergency mode.",
-        begin=before[0].at if before else event.at,
-        events=[*before[:3], event],
-    )
-    case.graph.hit(key, "host")
-
-
-def _controller_unit(case: Case) -> None:
-    failed = case.facts.first(Kind.UNIT_FAILED, CONTROLLER_UNIT)
-    if failed is not None:
-        case.graph.add(
-            "controller.failed",
-            "controller",
-            f"The controller on this host failed at {secs(failed.at)}.",
-            begin=failed.at,
-            events=[failed, case.facts.first(Kind.UNIT_EXITED, CONTROLLER_UNIT)],
-        )
-
-
-def _rests_on(unit: str, code: str) -> bool:
-    if "wait-online" in unit or "network" in unit.lower():
-        return code in {
-            "network.late",
-            "controller.unreachable",
-            "controller.name",
-            "incus.dependency-failed",
-        }
-    if "modules-load" in unit:
-        return code.startswith("drbd.module-")
-    if unit.endswith(".mount") or "zfs" in unit or "lvm2" in unit:
-        return code in {"storage.missing", "volume.not-mountable"}
-    return unit == "unit/lxcfs.service" and code == "incus.dependency-failed"
-
-
-def _early(case: Case) -> None:
-    """Say who else started incusd than its start-up check, where its pools failed for being early (facts/incus.md U6)."""
-    facts = case.facts
-    incus = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
-    listening = facts.first(Kind.UNIT_LISTENING, "unit/incus.socket")
-    if incus is None or listening is None:
-        return
-    check = facts.first(Kind.UNIT_STARTING, STARTUP_UNIT)
-    ours = (
-        facts.begun(GATE_UNIT) is not None or facts.begun("unit/tidegate-agent.service") is not None
-    )
-    if ours or (check is not None and check.at <= incus.at):
-        return
-    late = [
-        key
-        for key in case.graph.nodes
-        if key.startswith(("satellite.late", "order.", "controller."))
-    ]
-    key = case.graph.add(
-        "incus.socket-early",
-        "incus",
-        f"incus.service began at {secs(incus.at)}, before its start-up check "
-        f"{f'({secs(check.at)})' if check is not None else '(which never ran)'}: something else touched its socket.",
-        begin=incus.at,
-        events=[listening, incus, check],
-        confidence=Confidence.LIKELY,
-        alternatives=("incus.service is enabled or wanted by itself",),
-        tell="systemctl show -p WantedBy incus.service; what ran in the second before",
-        note=True,
-    )
-    for effect in late:
-        if effect.startswith("satellite.late"):
-            case.graph.link(key, effect, "so early the satellite cannot be ready", [incus])
 
 
 def cut_off_before(facts: Facts) -> bool:
@@ -423,7 +254,7 @@ def _notes(case: Case) -> None:
             if effect.startswith("controller.tls:"):
                 graph.link("host.clock-step:host", effect, "certificates are judged by the clock")
     timeout = facts.first(Kind.NETWORK_TIMEOUT)
-    if timeout is not None and not _known(case, "network.late"):
+    if timeout is not None and not known(case, "network.late"):
         graph.add(
             "network.late",
             "host",

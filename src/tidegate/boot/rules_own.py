@@ -4,7 +4,7 @@
 import re
 from typing import Final
 
-from tidegate.boot import rules_controller, rules_devices, rules_satellite
+from tidegate.boot import rules_controller, rules_devices, rules_module, rules_satellite, satellite
 from tidegate.boot.case import Case, name, secs
 from tidegate.boot.errors import Wrong
 from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT
@@ -108,14 +108,14 @@ def _cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str
     if layer in {"volume", "device"}:
         return _volume(case, wait, text, end)
     if layer == "host":
-        return rules_devices.module(case, Wrong.MODULE_MISSING, [wait], end)
+        return rules_module.module(case, Wrong.MODULE_MISSING, [wait], end)
     if layer == "storage-pool":
         return rules_devices.missing(case)
     return ""
 
 
 def _satellite(case: Case, begin: float, end: float) -> str:
-    steps = rules_satellite.start(case.facts)
+    steps = satellite.start(case.facts)
     gone = rules_satellite.ended(case, end)
     if gone:
         return gone
@@ -142,7 +142,7 @@ def _controller(case: Case, wait: Event, text: str, end: float) -> str:
 
 
 def _volume(case: Case, wait: Event, text: str, end: float) -> str:
-    steps = rules_satellite.start(case.facts)
+    steps = satellite.start(case.facts)
     if steps.spoke:
         return rules_devices.standing_still(case, steps) or rules_devices.missing(case)
     path = "path" in text and "device" in text

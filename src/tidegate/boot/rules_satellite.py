@@ -8,11 +8,11 @@ device manager brings the devices, which READY=1 or the WARN about NOTIFY_SOCKET
 
 from typing import Final
 
-import msgspec
-
+from tidegate.boot import satellite
 from tidegate.boot.case import Case, secs
 from tidegate.boot.facts import SATELLITE_UNIT, Facts
 from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.satellite import Start
 
 RECONNECT_AT_MOST: Final = 30.0
 """Seconds from open port to controller that are normal: two rounds of 10 s and a margin."""
@@ -22,93 +22,13 @@ STUCK: Final = 45.0
 """Seconds without a line of the device manager: as long as it waits for one external command (facts/linstor.md 8.2)."""
 
 
-class Start(msgspec.Struct, kw_only=True):
-    """The steps of a satellite's start, as far as lines tell; None where none does."""
-
-    unit: Event | None = None
-    jvm: Event | None = None
-    listening: Event | None = None
-    connected: Event | None = None
-    synced: Event | None = None
-    answered: Event | None = None
-    run: Event | None = None
-    ready: Event | None = None
-    until: float = 0.0
-    """When this process ended, or the lines."""
-
-    @property
-    def spoke(self) -> bool:
-        """Whether the satellite's own log is there at all."""
-        return any((self.jvm, self.listening, self.connected, self.answered))
-
-
-def start(facts: Facts) -> Start:
-    """Return the first start of the satellite's process that was answered; if none was, the last one."""
-    marks = [event.at for event in facts.all(Kind.SATELLITE_JVM)]
-    if not marks:
-        return _start(facts, None, facts.end + 1.0)
-    found = Start()
-    for begin, end in zip(marks, [*marks[1:], facts.end + 1.0], strict=True):
-        found = _start(facts, begin, end)
-        if found.answered is not None:
-            break
-    return found
-
-
-def _start(facts: Facts, begin: float | None, end: float) -> Start:
-    """Return the steps between the first line of a process and that of the next."""
-
-    def step(kind: Kind, after: float | None = begin) -> Event | None:
-        event = facts.first(kind, after=after)
-        return event if event is not None and event.at < end else None
-
-    unit = facts.last(Kind.UNIT_STARTING, SATELLITE_UNIT, before=begin) or facts.last(
-        Kind.UNIT_STARTED, SATELLITE_UNIT, before=begin
-    )
-    if unit is None:
-        unit = facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) or facts.first(
-            Kind.UNIT_STARTED, SATELLITE_UNIT
-        )
-    answered = step(Kind.SATELLITE_ANSWERED)
-    ready = step(Kind.SATELLITE_READY)
-    if ready is None and answered is not None:
-        ready = _notified(facts, answered.at, end) or step(Kind.SATELLITE_RUN_ENDED, answered.at)
-    stopping = step(Kind.SATELLITE_STOPPING)
-    return Start(
-        unit=unit,
-        jvm=step(Kind.SATELLITE_JVM) or step(Kind.SATELLITE_LOADED),
-        listening=step(Kind.SATELLITE_LISTENING),
-        connected=step(Kind.SATELLITE_CONNECTED),
-        synced=step(Kind.SATELLITE_SYNCED),
-        answered=answered,
-        run=step(Kind.SATELLITE_RUN_BEGAN),
-        ready=ready,
-        until=min(facts.end, end, facts.end if stopping is None else stopping.at),
-    )
-
-
-def notifies(facts: Facts) -> bool:
-    """Return whether the satellite's unit tells systemd when it is ready (Type=notify): it is Starting first, and Started later."""
-    return facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) is not None and (
-        facts.first(Kind.SATELLITE_READY) is None
-        or facts.at(Kind.UNIT_STARTED, SATELLITE_UNIT) is None
-    )
-
-
-def _notified(facts: Facts, after: float, end: float) -> Event | None:
-    if facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) is None:
-        return None
-    event = facts.first(Kind.UNIT_STARTED, SATELLITE_UNIT, after=after)
-    return event if event is not None and event.at < end else None
-
-
 def why_offline(case: Case, first: float, last: float) -> str:
     """Return the cause for a node that the controller called OFFLINE from ``first`` to ``last``."""
     facts = case.facts
     end = ended(case, last)
     if end:
         return end
-    steps = start(facts)
+    steps = satellite.start(facts)
     if not steps.spoke:
         return _silent(case, steps, first, last)
     if steps.answered is not None and steps.answered.at > first:
@@ -153,7 +73,7 @@ def _back(facts: Facts, after: float) -> bool:
 
 def _start_timeout(case: Case, timeout: Event) -> str:
     facts = case.facts
-    steps = start(facts)
+    steps = satellite.start(facts)
     connected = steps.connected is not None and steps.connected.at < timeout.at
     listened = steps.listening is not None and steps.listening.at < timeout.at
     why = "a controller had connected, but its first run was not over"
@@ -318,7 +238,7 @@ def order(case: Case, steps: Start, key: str, facts: Facts) -> None:
     begun = facts.first(Kind.UNIT_STARTING, "unit/incus.service")
     if begun is None:
         return
-    if notifies(facts):
+    if satellite.notifies(facts):
         active = facts.first(Kind.UNIT_STARTED, SATELLITE_UNIT)
         if active is None or active.at <= begun.at:
             return

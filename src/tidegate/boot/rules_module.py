@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why the DRBD module was not there when it was needed (facts/incus.md 2.3, facts/fullstack-observed.md)."""
+
+from tidegate.boot.case import Case, name, secs
+from tidegate.boot.errors import Wrong
+from tidegate.boot.model import Event, InstanceStory, Kind
+
+
+def failed(case: Case) -> Event | None:
+    """Return the line in which somebody else than the satellite says that the module could not be loaded."""
+    return next(
+        (e for e in case.facts.all(Kind.MODULE_FAILED) if e.data.get("by") != "satellite"), None
+    )
+
+
+def _was_without_module(story: InstanceStory) -> bool:
+    return any(attempt.code == Wrong.MODULE_MISSING for attempt in story.attempts)
+
+
+def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
+    """Return the cause for a DRBD module that was not there (or too old) when it was needed."""
+    facts = case.facts
+    if wrong is Wrong.MODULE_OLD:
+        return case.graph.add(
+            "drbd.module-old",
+            "host",
+            f"A DRBD older than 9 was loaded: “{events[0].detail[:160]}”.",
+            begin=events[0].at,
+            events=events[:4],
+        )
+    begin = events[0].at
+    loaded = facts.first(Kind.MODULE_LOADED, after=begin)
+    known = next((key for key in case.graph.nodes if key.startswith("drbd.module-")), "")
+    if known:
+        return known
+    times = [loaded.at if loaded is not None else None, end]
+    times += [story.started for story in case.instances if _was_without_module(story)]
+    came = min((at for at in times if at is not None and at > begin), default=None)
+    said = failed(case)
+    unit = facts.first(Kind.UNIT_TIMEOUT, "unit/systemd-modules-load.service") or facts.first(
+        Kind.UNIT_FAILED, "unit/systemd-modules-load.service"
+    )
+    late_or_missing = "drbd.module-late" if came is not None else "drbd.module-missing"
+    until = f"until {secs(came)}" if came is not None else "as long as the lines go"
+    key = case.graph.add(
+        late_or_missing,
+        "host",
+        f"The DRBD module was not loaded when Incus asked for it at {secs(begin)}, {until}; Incus's LINSTOR driver does not load without it.",
+        begin=begin,
+        end=came,
+        events=[said, unit, *events[:3], events[-1], loaded],
+        not_seen=("“drbd: initialized” of the kernel before that",),
+    )
+    if unit is not None:
+        cause = case.graph.add(
+            "unit.failed",
+            unit.subject,
+            f"{name(unit.subject)}, which loads the module, failed at {secs(unit.at)}"
+            f"{' by its start time-out' if unit.kind is Kind.UNIT_TIMEOUT else ''}.",
+            begin=unit.at,
+            events=[unit, said],
+        )
+        case.graph.link(
+            cause, key, "it loads the modules that are listed in modules-load.d", [unit]
+        )
+    return key

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a satellite's start, as its own lines tell them (facts/linstor.md 9.2)."""
+
+import msgspec
+
+from tidegate.boot.facts import SATELLITE_UNIT, Facts
+from tidegate.boot.model import Event, Kind
+
+
+class Start(msgspec.Struct, kw_only=True):
+    """The steps of a satellite's start, as far as lines tell; None where none does."""
+
+    unit: Event | None = None
+    jvm: Event | None = None
+    listening: Event | None = None
+    connected: Event | None = None
+    synced: Event | None = None
+    answered: Event | None = None
+    run: Event | None = None
+    ready: Event | None = None
+    until: float = 0.0
+    """When this process ended, or the lines."""
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the satellite's own log is there at all."""
+        return any((self.jvm, self.listening, self.connected, self.answered))
+
+
+def start(facts: Facts) -> Start:
+    """Return the first start of the satellite's process that was answered; if none was, the last one."""
+    marks = [event.at for event in facts.all(Kind.SATELLITE_JVM)]
+    if not marks:
+        return _start(facts, None, facts.end + 1.0)
+    found = Start()
+    for begin, end in zip(marks, [*marks[1:], facts.end + 1.0], strict=True):
+        found = _start(facts, begin, end)
+        if found.answered is not None:
+            break
+    return found
+
+
+def _start(facts: Facts, begin: float | None, end: float) -> Start:
+    """Return the steps between the first line of a process and that of the next."""
+
+    def step(kind: Kind, after: float | None = begin) -> Event | None:
+        event = facts.first(kind, after=after)
+        return event if event is not None and event.at < end else None
+
+    unit = facts.last(Kind.UNIT_STARTING, SATELLITE_UNIT, before=begin) or facts.last(
+        Kind.UNIT_STARTED, SATELLITE_UNIT, before=begin
+    )
+    if unit is None:
+        unit = facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) or facts.first(
+            Kind.UNIT_STARTED, SATELLITE_UNIT
+        )
+    answered = step(Kind.SATELLITE_ANSWERED)
+    ready = step(Kind.SATELLITE_READY)
+    if ready is None and answered is not None:
+        ready = _notified(facts, answered.at, end) or step(Kind.SATELLITE_RUN_ENDED, answered.at)
+    stopping = step(Kind.SATELLITE_STOPPING)
+    return Start(
+        unit=unit,
+        jvm=step(Kind.SATELLITE_JVM) or step(Kind.SATELLITE_LOADED),
+        listening=step(Kind.SATELLITE_LISTENING),
+        connected=step(Kind.SATELLITE_CONNECTED),
+        synced=step(Kind.SATELLITE_SYNCED),
+        answered=answered,
+        run=step(Kind.SATELLITE_RUN_BEGAN),
+        ready=ready,
+        until=min(facts.end, end, facts.end if stopping is None else stopping.at),
+    )
+
+
+def notifies(facts: Facts) -> bool:
+    """Return whether the satellite's unit tells systemd when it is ready (Type=notify): it is Starting first, and Started later."""
+    return facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) is not None and (
+        facts.first(Kind.SATELLITE_READY) is None
+        or facts.at(Kind.UNIT_STARTED, SATELLITE_UNIT) is None
+    )
+
+
+def _notified(facts: Facts, after: float, end: float) -> Event | None:
+    if facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) is None:
+        return None
+    event = facts.first(Kind.UNIT_STARTED, SATELLITE_UNIT, after=after)
+    return event if event is not None and event.at < end else None
