@@ -255,39 +255,3 @@ def _recovery(tally: Tally) -> Iterator[Family]:
             for (action, outcome), count in sorted(tally.actions.items())
         ),
     )
-
-
-def _guard(snapshot: Snapshot) -> Iterator[Family]:
-    """Yield what our own guard says of itself, where this host has one."""
-    if snapshot.guard is None:
-        return
-    guard = snapshot.guard.value
-    yield _gauge(
-        "tidegate_guard_up",
-        "1 while the guard between Incus and the LINSTOR controllers answers.",
-        Sample({}, float(guard.answers)),
-    )
-    for name, text, label, found in (
-        ("tidegate_guard_calls", "Calls that the guard answered, by class.", "class", guard.calls),
-        (
-            "tidegate_guard_call_seconds",
-            "Seconds that calls at the guard took together, by class; a held call takes long.",
-            "class",
-            guard.seconds,
-        ),
-        (
-            "tidegate_guard_withheld",
-            "Calls to which the guard did not pass the controller's own answer on, by reason.",
-            "reason",
-            guard.reasons,
-        ),
-    ):
-        yield Family(
-            name=name,
-            kind=MetricKind.COUNTER,
-            help=text,
-            samples=tuple(
-                Sample({label: key}, float(value))
-                for key, value in sorted(found.items())[:MOST_NAMED]
-            ),
-        )

@@ -7,7 +7,7 @@ from tests.hand_made import instance, report, state
 
 from tidegate.core import ids
 from tidegate.core.action import Outcome, OutcomeKind, StartInstance, ValidatePool
-from tidegate.core.facts import GuardFacts, InstanceFacts, PoolFacts
+from tidegate.core.facts import InstanceFacts, PoolFacts
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import BootId, InstanceId, InstanceName, NodeName, PoolName, ProjectName
 from tidegate.core.snapshot import Fact, Snapshot, Source
@@ -171,19 +171,3 @@ def test_a_histogram_counts_into_every_bound_above() -> None:
         histogram.observe(value)
     assert histogram.cumulative() == (("1.0", 3), ("2.0", 4), ("+Inf", 5))
     assert histogram.sum == 12.0
-
-
-def test_what_the_guard_says_of_itself_is_passed_on() -> None:
-    snapshot, told = seen(5.0)
-    guard = GuardFacts(
-        answers=True, calls={"volume": 3}, seconds={"volume": 12.5}, reasons={"device-missing": 2}
-    )
-    fact = Fact(value=guard, source=Source.GUARD, at=5.0, since=1.0)
-    with_guard = msgspec.structs.replace(snapshot, guard=fact)
-    text, _ = expose.render(
-        families.families(tally(), with_guard, told, now=5.0, version="1"), "text/plain"
-    )
-    assert b'tidegate_guard_calls_total{class="volume"} 3.0' in text
-    assert b'tidegate_guard_withheld_total{reason="device-missing"} 2.0' in text
-    text, _ = expose.render(families.families(tally(), snapshot, told, now=5.0, version="1"))
-    assert b"tidegate_guard" not in text
