@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a boot is over, and what is made of its journal."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests import boots_made
 from tests.hand_made import offline, snapshot
 
+from tidegate import boot as room
 from tidegate.agent import afterwards
 from tidegate.agent.meter import Meter
 from tidegate.boot.model import Phase
 from tidegate.clients import process
+from tidegate.clients.journal import read
+from tidegate.clients.journal.notes import Notes
 from tidegate.core.trouble import Trouble
 from tidegate.metrics.tally import Tally
 from tidegate.metrics.values import BootFigures
@@ -91,3 +96,26 @@ async def test_a_journal_that_tells_nothing_is_no_fault(
     missing = Trouble(code="process.failed", text="x", hint="y")
     answering(monkeypatch, "", missing)
     assert await afterwards.read(tmp_path) == missing
+
+
+def test_the_figures_are_those_of_the_boots_own_log() -> None:
+    """Read with nothing of ours: lines of the recording and their monotonic times."""
+    path = (
+        Path(__file__).resolve().parents[2] / "data" / "real-boots" / "r-notify-order.boot.json.gz"
+    )
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+    def at(part: str) -> float:
+        return next(
+            int(e["__MONOTONIC_TIMESTAMP"]) / 1e6
+            for e in lines
+            if part in str(e.get("MESSAGE", ""))
+        )
+
+    found = room.analyse(read.file(path, Notes()))
+    row = msgspec.convert(boot_json.row(0, found), BootFigures)
+    began = at("Starting linstor-satellite.service")
+    listens = at("NetComService started on port")
+    connected = at("Controller connected and authenticated")
+    assert row.phases["satellite.jvm"] == pytest.approx(listens - began, abs=0.05)
+    assert row.phases["satellite.wait-controller"] == pytest.approx(connected - listens, abs=0.05)
