@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of ``tidegate guard``: by hand, or as its unit with sockets and credentials from systemd; signals and watchdog."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tidegate.agent import discovery, ending
+from tidegate.clients import clock, errors, files
+from tidegate.clients.linstor.endpoints import Endpoints
+from tidegate.clients.systemd import notify
+from tidegate.config.discover import Discovered
+from tidegate.config.model import Config
+from tidegate.core.ids import NodeName
+from tidegate.guard import record, rules
+from tidegate.guard.admission import Admission, listening
+from tidegate.guard.relay import Guard
+
+EXIT_FAILING: Final = 1
+EXIT_USAGE: Final = 2
+_FIRST_DESCRIPTOR: Final = 3
+_log = logging.getLogger("tidegate.guard")
+
+
+def run_unit(config: Config, environ: Mapping[str, str] = os.environ) -> int:
+    """Serve the sockets that systemd handed over, with what ``guard.json`` says; returns the exit code."""
+    path = Path(environ.get("CREDENTIALS_DIRECTORY", config.agent.state_dir)) / record.FILE
+    try:
+        kept = record.read(files.read(path))
+    except (errors.ClientError, ValueError) as error:
+        _log.error(
+            "%s cannot be used: %s", path, error, extra={"TIDEGATE_CODE": "guard.record-unusable"}
+        )
+        return EXIT_USAGE
+    sockets = handed_over(environ)
+    if not sockets:
+        _log.error(
+            "no socket was handed over: start it by tidegate-guard.socket",
+            extra={"TIDEGATE_CODE": "guard.no-socket"},
+        )
+        return EXIT_USAGE
+    admission = Admission(uids=frozenset({0}), username=record.USERNAME, password=kept.password)
+    post = Post(to=kept.endpoints, node=kept.node, admission=admission, secret=kept.secret)
+    return _run(config, sockets, post)
+
+
+def run_by_hand(config: Config, listen: str, unix: str | None) -> int:
+    """Serve at ``listen`` for processes of the same user; returns the exit code."""
+    linstor = discovery.Linstor(config, None, clock.boottime)
+    try:
+        sockets = [listening(listen), *([_unix(unix)] if unix else [])]
+    except (OSError, ValueError) as error:
+        _log.error(
+            "cannot listen at %s: %s", listen, error, extra={"TIDEGATE_CODE": "guard.no-socket"}
+        )
+        return EXIT_USAGE
+    if linstor.found.trouble is not None:
+        _log.error("%s", linstor.found.trouble, extra={"TIDEGATE_CODE": linstor.found.trouble.code})
+        return EXIT_USAGE
+    admission = Admission(uids=frozenset({0, os.geteuid()}))
+    post = Post(to=_endpoints(linstor.found), node=linstor.found.node, admission=admission)
+    return _run(config, sockets, post)
+
+
+def handed_over(environ: Mapping[str, str]) -> list[socket.socket]:
+    """Return the sockets that systemd passed (sd_listen_fds): none when they are not for this process."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(environ.get("LISTEN_FDS", "0"))
+    found = []
+    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count):
+        made = socket.socket(fileno=descriptor)
+        made.setblocking(False)
+        os.set_inheritable(descriptor, False)
+        found.append(made)
+    return found
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a guard stands: before which controllers, for which node, and who may ask it."""
+
+    to: Endpoints
+    node: NodeName
+    admission: Admission
+    secret: str = ""
+    """What it brings to the agent."""
+
+
+def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
+    async def serve() -> None:
+        judged = rules.of_config(config, post.node, secret=post.secret, clock=clock.boottime)
+        guard = Guard(judged, post.to, post.admission, node=post.node, clock=clock.boottime)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        ready = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(guard.serve(sockets, ready), name="serve")
+            feeding = group.create_task(_feed(ready), name="watchdog")
+            await stop.wait()
+            notify.notify(notify.STOPPING)
+            feeding.cancel()
+            serving.cancel()
+
+    ending.run(serve())
+    return 0
+
+
+async def _feed(ready: asyncio.Event) -> None:
+    """Tell systemd that we serve, and, from the loop that serves, that we live."""
+    await ready.wait()
+    notify.notify(notify.READY, notify.status("serves"))
+    interval = notify.watchdog_interval()
+    while True:
+        await asyncio.sleep(min(1.0, interval / 3 if interval is not None else 1.0))
+        if interval is not None:
+            notify.notify(notify.WATCHDOG)
+
+
+def _unix(path: str) -> socket.socket:
+    Path(path).unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        made.bind(path)
+    finally:
+        os.umask(old)
+    made.listen(16)
+    made.setblocking(False)
+    return made
+
+
+def _endpoints(found: Discovered) -> Endpoints:
+    chosen = found.linstor
+    return Endpoints(
+        urls=chosen.controllers,
+        ca_file=chosen.ca_file or None,
+        ca_pem=chosen.ca or None,
+        cert_file=chosen.cert_file or None,
+        cert_pem=chosen.cert or None,
+        key_file=chosen.key_file or None,
+        key_pem=chosen.key or None,
+        username=chosen.username or None,
+        password=chosen.password or None,
+        token_file=chosen.token_file or None,
+    )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long what may take, and how much of anything there may be. Values only."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tidegate.guard.interface import CallClass
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a call of one class may wait for its answer to begin, in seconds."""
+
+    answer: float
+    """In any case."""
+    hung: float
+    """Once the controller does not even answer what its version is (which takes no lock there: facts/linstor.md 4.2)."""
+
+
+PATIENCE: Final[Mapping[CallClass, Patience]] = {
+    # Incus's start waits for these two (facts/incus.md L101); the controller answers them from memory.
+    CallClass.NODE: Patience(answer=8.0, hung=0.0),
+    CallClass.VERSION: Patience(answer=8.0, hung=0.0),
+    CallClass.VOLUMES: Patience(answer=20.0, hung=3.0),
+    CallClass.DEFINITIONS: Patience(answer=30.0, hung=3.0),
+    CallClass.MAKE_AVAILABLE: Patience(answer=120.0, hung=5.0),
+    # A list may wait for slow satellites (facts/linstor.md 4.2), a change for all that it entails.
+    CallClass.READ: Patience(answer=120.0, hung=3.0),
+    CallClass.CHANGE: Patience(answer=900.0, hung=15.0),
+    CallClass.STREAM: Patience(answer=15.0, hung=3.0),
+    CallClass.CONTROL: Patience(answer=5.0, hung=0.0),
+}
+
+UNREACHED: Final = 1.0
+"""Seconds without any controller after which calls are refused at once; the guard goes on searching by itself."""
+CHECK_AFTER: Final = 1.0
+"""Seconds after which a call that waits makes the guard ask the controller for its version."""
+CHECK_LIMIT: Final = 3.0
+"""Seconds that a controller has to say what its version is."""
+SEARCH_PAUSE: Final = 0.25
+"""Seconds between two searches while no controller answers, for the first `SEARCH_FAST_FOR` seconds."""
+SEARCH_PAUSE_LATER: Final = 1.0
+SEARCH_FAST_FOR: Final = 60.0
+
+HEAD_WITHIN: Final = 10.0
+"""Seconds for a request's head, from its first byte."""
+FIRST_REQUEST_WITHIN: Final = 30.0
+"""Seconds from the connection to its first request."""
+IDLE: Final = 3600.0
+"""Seconds a connection may stay without a request. Long: closing one while a client sends on it loses its request (L32)."""
+PROGRESS: Final = 60.0
+"""Seconds in which at least something of a body must move, in either direction."""
+SEND_WITHIN: Final = 10.0
+"""Seconds that a client has to take the guard's own answer."""
+GRACE: Final = 20.0
+"""Seconds that calls under way get when the guard stops."""
+
+POOL_IDLE: Final = 10.0
+"""Seconds that a connection to a controller is kept for the next call (LINSTOR itself closes idle ones after 30 s)."""
+POOL_IDLE_CHANGE: Final = 1.0
+"""The same for a call that must not be repeated: the older the connection, the likelier it is closed under the call."""
+POOL_MOST: Final = 64
+"""Unused connections kept to one controller."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much there may be at once."""
+
+    connections: int = 4096
+    """From clients. The one longest without a request gives way to a new one."""
+    unproven: int = 64
+    """From peers that are not root and have not brought the secret yet."""
+    calls: int = 512
+    """Under way at controllers, streams not counted; further ones wait for their turn."""
+    streams: int = 2048
+    turn_within: float = 5.0
+    """Seconds to wait for a turn."""
+
+
+NEVER: Final = math.inf

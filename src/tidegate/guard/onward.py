@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way from the guard to the controllers: the active one is asked, nothing is repeated that is not harmless, and every wait ends."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator, Sequence
+
+import aiohttp
+import msgspec
+import yarl
+
+from tidegate.clients import errors, http
+from tidegate.clients.linstor import tls
+from tidegate.clients.linstor.endpoints import Endpoints
+from tidegate.core.trouble import Trouble
+from tidegate.guard import interface, limits
+from tidegate.guard.directory import Directory
+from tidegate.guard.interface import Answer, CallClass
+
+
+class Upstream:
+    """The way to the controllers: the active one, and what is needed to talk to it."""
+
+    def __init__(self, to: Endpoints, directory: Directory) -> None:
+        self.directory = directory
+        self._to = to
+        self._tls: ssl.SSLContext | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the session, made when first needed."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.POOL_IDLE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(total=None, connect=http.CONNECT_LIMIT),
+            )
+            # aiohttp repeats "idempotent" methods by itself after a lost connection, PUT and DELETE among them.
+            self._session._retry_connection = False  # noqa: SLF001  no public switch
+        return self._session
+
+    async def login(self) -> str | None:
+        """Return our own ``Authorization``; None when the controllers want none."""
+        token = self._to.token
+        if token is None and self._to.token_file is not None:
+            token = await asyncio.to_thread(tls.read_token, self._to.token_file)
+        if token is not None:
+            return f"Bearer {token}"
+        if self._to.username is None:
+            return None
+        plain = f"{self._to.username}:{self._to.password or ''}"
+        return f"Basic {base64.b64encode(plain.encode()).decode('ascii')}"
+
+    def tls_for(self, url: str) -> ssl.SSLContext | bool:
+        """Return what is needed for ``url``. Raises ClientError ``controller.tls``."""
+        if not url.startswith("https:"):
+            return True
+        if self._tls is None:
+            self._tls = tls.context(self._to)
+        return self._tls
+
+    async def begin(
+        self,
+        kind: CallClass,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> aiohttp.ClientResponse:
+        """Make a call and return when its answer begins. Raises ClientError within the class's limits.
+
+        Repeated once on another connection: what was certainly not sent, and a GET whose kept connection turned out to be closed.
+        """
+        patience = limits.PATIENCE[kind]
+        asked = asyncio.ensure_future(self._attempts(kind, method, target, headers, body))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience.answer
+        try:
+            while True:
+                left = end - loop.time()
+                done, _ = await asyncio.wait({asked}, timeout=max(0.0, min(left, 0.25)))
+                if done:
+                    return asked.result()
+                waited = patience.answer - left
+                if waited >= limits.CHECK_AFTER:
+                    self.directory.suspect()
+                if left <= 0 or self.directory.silent_for() > patience.hung:
+                    raise errors.ClientError(late(target, waited))
+        finally:
+            if not asked.done():
+                asked.cancel()
+                await asyncio.wait({asked})
+
+    async def _attempts(
+        self,
+        kind: CallClass,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> aiohttp.ClientResponse:
+        patience = limits.PATIENCE[kind]
+        for again in (False, True):
+            url = await self.directory.find(patience.answer, patience.hung)
+            try:
+                return await self.session().request(
+                    method,
+                    yarl.URL(url + target, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    ssl=self.tls_for(url),
+                )
+            except (aiohttp.ClientError, OSError) as error:
+                unsent = isinstance(
+                    error, aiohttp.ClientConnectorError | aiohttp.ClientConnectionResetError
+                )
+                found = http.trouble(
+                    error,
+                    system="controller",
+                    where=url,
+                    deadline=patience.answer,
+                    connect_limit=http.CONNECT_LIMIT,
+                )
+                if unsent:
+                    self.directory.lost(url, found)
+                else:
+                    self.directory.suspect()
+                repeatable = body is None and (unsent or method in {"GET", "HEAD"})
+                if again or not repeatable:
+                    raise errors.ClientError(found) from error
+        raise AssertionError("two attempts end")
+
+
+def failed(trouble: Trouble) -> Answer:
+    """Return the guard's own error, in LINSTOR's form."""
+    late = "timeout" in trouble.code
+    made = interface.plain_error(
+        504 if late else 503,
+        interface.FAIL_NOT_CONNECTED,
+        f"Tidegate: {trouble.text}",
+        hint=trouble.hint,
+    )
+    return msgspec.structs.replace(
+        made, trouble=trouble, why=trouble.code.replace(".", "-"), text=trouble.text
+    )
+
+
+def late(target: str, waited: float) -> Trouble:
+    """Return the trouble of a call that was not answered in time."""
+    return Trouble(
+        code="controller.timeout",
+        text=f"no answer to {target.partition('?')[0]} within {waited:.1f} s",
+        hint="the controller hangs, or is very busy: tidegate why controller",
+    )
