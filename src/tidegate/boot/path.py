@@ -97,32 +97,35 @@ def _marks(case: Case, causes: tuple[Cause, ...], subject: str, end: float) -> l
     ]
 
 
+def _at(
+    event: Event | None,
+    text: str,
+    subject: str,
+    phase: str = "",
+    *,
+    advice: str = "",
+    share: float = 1.0,
+) -> list[_Mark]:
+    """Return the mark that ``event`` makes, if it is there. ``advice`` says what would save ``share`` of the step."""
+    if event is None:
+        return []
+    mark = _Mark(at=event.at, text=text, subject=subject, phase=phase, event=event)
+    if advice:
+        mark.advice, mark.share, mark.gain = advice, share, True
+    return [mark]
+
+
 def _host(case: Case) -> list[_Mark]:
     facts = case.facts
-    marks = []
-    kernel = next((e for e in facts.timeline.events if e.kind is not Kind.KERNEL_STARTED), None)
-    if kernel is not None:
-        marks.append(
-            _Mark(
-                at=kernel.at,
-                text="kernel and early user space",
-                subject="host",
-                phase="kernel",
-                event=kernel,
-            )
-        )
+    first = next((e for e in facts.timeline.events if e.kind is not Kind.KERNEL_STARTED), None)
     online = facts.first(Kind.UNIT_STARTED, "unit/network-online.target")
-    if online is not None:
-        marks.append(
-            _Mark(
-                at=online.at,
-                text="until the network was online",
-                subject="host",
-                phase="network-online",
-                event=online,
-            )
-        )
-    return marks
+    return [
+        *_at(first, "kernel and early user space", "host", "kernel"),
+        *_at(online, "until the network was online", "host", "network-online"),
+    ]
+
+
+_TUNED: Final = "the satellite's JVM were tuned (`tidegate tune`: serial collector and C1 halve it)"
 
 
 def _satellite(case: Case, end: float) -> list[_Mark]:
@@ -135,85 +138,53 @@ def _satellite(case: Case, end: float) -> list[_Mark]:
     failed = bool(facts.all(Kind.INSTANCE_ATTEMPT_FAILED))
     if not (late or ordered or failed) or not steps.spoke:
         return []
-    marks = []
-    begun = steps.unit or steps.jvm
-    if begun is not None:
-        marks.append(
-            _Mark(
-                at=begun.at,
-                text="until the satellite's unit was started",
-                subject="satellite",
-                event=begun,
-            )
-        )
-    if steps.listening is not None:
-        marks.append(
-            _Mark(
-                at=steps.listening.at,
-                text="the satellite's JVM starts, until its port is open",
-                subject="satellite",
-                phase="satellite.jvm",
-                event=steps.listening,
-                gain=True,
-                share=0.5,
-                advice="the satellite's JVM were tuned (`tidegate tune`: serial collector and C1 halve it)",
-            )
-        )
-    if steps.connected is not None:
-        marks.append(
-            _Mark(
-                at=steps.connected.at,
-                text="the satellite waits for a controller to connect",
-                subject="controller",
-                phase="satellite.wait-controller",
-                event=steps.connected,
-                gain=True,
-                advice="the controller had been woken when the port was open",
-            )
-        )
-    if steps.answered is not None:
-        marks.append(
-            _Mark(
-                at=steps.answered.at,
-                text="full sync, until the node shows ONLINE",
-                subject="satellite",
-                phase="satellite.full-sync",
-                event=steps.answered,
-            )
-        )
-    if steps.ready is not None and (ordered or failed) and steps.ready.at < end:
-        marks.append(
-            _Mark(
-                at=steps.ready.at,
-                text="the satellite's first run brings the devices up",
-                subject="satellite",
-                phase="satellite.first-run",
-                event=steps.ready,
-            )
-        )
-    return marks
+    ready = steps.ready if (ordered or failed) else None
+    if ready is not None and ready.at >= end:
+        ready = None
+    who = "satellite"
+    return [
+        *_at(steps.unit or steps.jvm, "until the satellite's unit was started", who),
+        *_at(
+            steps.listening,
+            "the satellite's JVM starts, until its port is open",
+            who,
+            "satellite.jvm",
+            advice=_TUNED,
+            share=0.5,
+        ),
+        *_at(
+            steps.connected,
+            "the satellite waits for a controller to connect",
+            "controller",
+            "satellite.wait-controller",
+            advice="the controller had been woken when the port was open",
+        ),
+        *_at(steps.answered, "full sync, until the node shows ONLINE", who, "satellite.full-sync"),
+        *_at(ready, "the satellite's first run brings the devices up", who, "satellite.first-run"),
+    ]
 
 
 def _incus(case: Case, causes: tuple[Cause, ...]) -> list[_Mark]:
     facts = case.facts
-    marks = []
-    gate = facts.first(Kind.UNIT_STARTED, GATE_UNIT)
-    if gate is not None:
-        marks.append(
-            _Mark(
-                at=gate.at,
-                text="Tidegate's gate holds Incus",
-                subject="host",
-                phase="gate",
-                event=gate,
-            )
-        )
     begun = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
+    opened = None
     if begun is not None:
-        marks.append(
-            _Mark(at=begun.at, text="until incus.service was started", subject="incus", event=begun)
-        )
-    marks += [
+        opened = facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=begun.at)
+    late = any(cause.code == "drbd.module-late" for cause in causes)
+    module = facts.first(Kind.MODULE_LOADED) if late else None
+    gate = facts.first(Kind.UNIT_STARTED, GATE_UNIT)
+    return [
+        *_at(gate, "Tidegate's gate holds Incus", "host", "gate"),
+        *_at(begun, "until incus.service was started", "incus"),
+        *_silence(causes),
+        *_at(module, "until the DRBD module was loaded", "host", "drbd-module"),
+        *_at(opened, "incusd sets up data base, pools and networks", "incus", "incus.pools"),
+        *_pools(case),
+    ]
+
+
+def _silence(causes: tuple[Cause, ...]) -> list[_Mark]:
+    return [
         _Mark(
             at=cause.end,
             text="incusd stands still: the controller does not answer",
@@ -224,31 +195,10 @@ def _incus(case: Case, causes: tuple[Cause, ...]) -> list[_Mark]:
         for cause in causes
         if cause.code in _SILENT and cause.end is not None
     ]
-    module = facts.first(Kind.MODULE_LOADED)
-    if module is not None and any(cause.code == "drbd.module-late" for cause in causes):
-        marks.append(
-            _Mark(
-                at=module.at,
-                text="until the DRBD module was loaded",
-                subject="host",
-                phase="drbd-module",
-                event=module,
-            )
-        )
-    opened = (
-        facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=begun.at) if begun is not None else None
-    )
-    if opened is not None:
-        marks.append(
-            _Mark(
-                at=opened.at,
-                text="incusd sets up data base, pools and networks",
-                subject="incus",
-                phase="incus.pools",
-                event=opened,
-            )
-        )
-    marks += [
+
+
+def _pools(case: Case) -> list[_Mark]:
+    return [
         _Mark(
             at=pool.ready,
             text=f"until Incus tried pool {pool.name} again (every 60 s)",
@@ -260,41 +210,26 @@ def _incus(case: Case, causes: tuple[Cause, ...]) -> list[_Mark]:
         for pool in case.pools
         if pool.outcome is Outcome.LATE and pool.ready is not None
     ]
-    return marks
 
 
 def _instance(case: Case, subject: str, end: float) -> list[_Mark]:
     facts = case.facts
-    marks = []
     begin = facts.last(Kind.INSTANCE_STARTING, subject, before=end)
-    if begin is not None:
-        marks.append(
-            _Mark(
-                at=begin.at,
-                text="until its turn came (Incus starts few at a time)",
-                subject="incus",
-                event=begin,
-            )
-        )
-    failures = facts.all(Kind.INSTANCE_ATTEMPT_FAILED, subject)
-    if failures:
-        marks.append(
-            _Mark(
-                at=failures[-1].at,
-                text=f"failed attempts to start {name(subject)}",
-                subject=subject,
-                event=failures[-1],
-                gain=True,
-                advice="Incus had tried only when its device was there",
-            )
-        )
-    marks.append(
+    failed = facts.last(Kind.INSTANCE_ATTEMPT_FAILED, subject, before=end)
+    started = facts.first(Kind.INSTANCE_STARTED, subject)
+    return [
+        *_at(begin, "until its turn came (Incus starts few at a time)", "incus"),
+        *_at(
+            failed,
+            f"failed attempts to start {name(subject)}",
+            subject,
+            advice="Incus had tried only when its device was there",
+        ),
         _Mark(
             at=end,
             text=f"{name(subject)} starts",
             subject=subject,
             phase="instance.starts",
-            event=facts.first(Kind.INSTANCE_STARTED, subject),
-        )
-    )
-    return marks
+            event=started,
+        ),
+    ]

@@ -14,9 +14,12 @@ def make(case: Case) -> tuple[Phase, ...]:
     found = [
         *_host(case),
         *_storage(case),
+        *_devices(case),
         *_satellite(case),
         *_controller(case),
         *_incus(case),
+        *_autostart(case),
+        *_pools(case),
         *_own(case),
         *_instances(case),
     ]
@@ -114,6 +117,10 @@ def _storage(case: Case) -> Iterator[Phase]:
             label="drbd-module",
             ok=failed is None,
         )
+
+
+def _devices(case: Case) -> Iterator[Phase]:
+    facts = case.facts
     disks = [e for e in facts.all(Kind.DRBD_DISK) if e.data.get("to") == "UpToDate"]
     if disks:
         begin = facts.all(Kind.DRBD_DISK)[0].at
@@ -183,67 +190,70 @@ def _controller(case: Case) -> Iterator[Phase]:
     )
 
 
+def _of_incus(
+    title: str, label: str, begin: Event | None, end: Event | None, *more: Event, ok: bool = True
+) -> Iterator[Phase]:
+    """Yield the phase of incusd between two events, if the first is there."""
+    if begin is not None:
+        yield from _phase(
+            title,
+            "incus",
+            begin.at,
+            None if end is None else end.at,
+            [begin, *more, end],
+            label=label,
+            subject="incus",
+            ok=ok,
+        )
+
+
 def _incus(case: Case) -> Iterator[Phase]:
     facts = case.facts
     begun = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
     if begun is None:
         return
     database = facts.first(Kind.INCUS_DATABASE, after=begun.at)
-    pools_began = facts.first(Kind.INCUS_POOLS_BEGAN, after=begun.at)
-    opened = facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=begun.at)
-    done = facts.first(Kind.INCUS_POOLS_DONE, after=begun.at)
     networks = facts.first(Kind.INCUS_NETWORKS, after=begun.at)
-    active = facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=begun.at)
+    pools = _pools_over(case, begun)
     failures = facts.of(Kind.POOL_MOUNT_FAILED, Kind.POOL_LOAD_FAILED)
-    pools_end = min(
-        (e for e in (done, networks, opened, active) if e is not None),
-        key=lambda e: e.at,
-        default=None,
-    )
+    early = [event for event in failures if pools is None or event.at <= pools.at]
     if database is not None:
-        yield from _phase(
-            "Incus: data base",
-            "incus",
-            begun.at,
-            database.at,
-            [begun, database],
-            label="incus.database",
-            subject="incus",
-        )
-    start = pools_began or database or begun
-    yield from _phase(
-        "Incus: pools" if database is not None else "Incus: data base and pools",
-        "incus",
-        start.at,
-        pools_end.at if pools_end is not None else None,
-        [start, *failures[:3], pools_end],
-        label="incus.pools",
-        subject="incus",
-        ok=not [e for e in failures if pools_end is None or e.at <= pools_end.at],
+        yield from _of_incus("Incus: data base", "incus.database", begun, database)
+    start = facts.first(Kind.INCUS_POOLS_BEGAN, after=begun.at) or database or begun
+    title = "Incus: pools" if database is not None else "Incus: data base and pools"
+    yield from _of_incus(title, "incus.pools", start, pools, *failures[:3], ok=not early)
+    if networks is not None and pools is not None and networks.at > pools.at:
+        yield from _of_incus("Incus: networks", "incus.networks", pools, networks)
+
+
+def _pools_over(case: Case, begun: Event) -> Event | None:
+    """Return the first event that shows that incusd is through with its pools."""
+    facts = case.facts
+    found = (
+        facts.first(Kind.INCUS_POOLS_DONE, after=begun.at),
+        facts.first(Kind.INCUS_NETWORKS, after=begun.at),
+        facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=begun.at),
+        facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=begun.at),
     )
-    if networks is not None and pools_end is not None and networks.at > pools_end.at:
-        yield from _phase(
-            "Incus: networks",
-            "incus",
-            pools_end.at,
-            networks.at,
-            [networks],
-            label="incus.networks",
-            subject="incus",
-        )
-    auto = opened or pools_end
-    if auto is not None:
-        lost = facts.all(Kind.INSTANCE_LOST)
-        yield from _phase(
-            "Incus: autostart",
-            "incus",
-            auto.at,
-            active.at if active is not None else None,
-            [auto, *lost[:3], active],
-            label="incus.autostart",
-            subject="incus",
-            ok=not lost,
-        )
+    return min((e for e in found if e is not None), key=lambda e: e.at, default=None)
+
+
+def _autostart(case: Case) -> Iterator[Phase]:
+    facts = case.facts
+    begun = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
+    if begun is None:
+        return
+    opened = facts.first(Kind.UNIT_STARTED, STARTUP_UNIT, after=begun.at)
+    active = facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=begun.at)
+    lost = facts.all(Kind.INSTANCE_LOST)
+    start = opened or _pools_over(case, begun)
+    yield from _of_incus(
+        "Incus: autostart", "incus.autostart", start, active, *lost[:3], ok=not lost
+    )
+
+
+def _pools(case: Case) -> Iterator[Phase]:
+    failures = case.facts.of(Kind.POOL_MOUNT_FAILED, Kind.POOL_LOAD_FAILED)
     for pool in case.pools:
         if pool.outcome in {Outcome.LATE, Outcome.WAITING}:
             yield from _phase(

@@ -27,17 +27,7 @@ def no_data(case: Case, events: list[Event], end: float | None) -> str:
         None,
     )
     if up is None and not satellite.start(facts).spoke:
-        return case.graph.add(
-            "devices.late",
-            "satellite",
-            f"The device was there at {secs(events[0].at)} and gave no data: its disk was not attached yet, or there was no quorum.",
-            begin=events[0].at,
-            end=end,
-            events=events[:6],
-            confidence=Confidence.POSSIBLE,
-            alternatives=("drbd.quorum-lost", "drbd.no-data"),
-            tell="the kernel's lines: “disk( Attaching -> UpToDate )” after it says late, “quorum( yes -> no )” or “No quorum” says no quorum",
-        )
+        return _undecided(case, events, end)
     state = _bad_disk(case, device, events[0].at)
     if state is not None and (up is None or up.at > events[-1].at):
         return case.graph.add(
@@ -62,6 +52,20 @@ def no_data(case: Case, events: list[Event], end: float | None) -> str:
             tell="drbdsetup status --verbose at that time; the kernel's “quorum(” lines",
         )
     return ""
+
+
+def _undecided(case: Case, events: list[Event], end: float | None) -> str:
+    return case.graph.add(
+        "devices.late",
+        "satellite",
+        f"The device was there at {secs(events[0].at)} and gave no data: its disk was not attached yet, or there was no quorum.",
+        begin=events[0].at,
+        end=end,
+        events=events[:6],
+        confidence=Confidence.POSSIBLE,
+        alternatives=("drbd.quorum-lost", "drbd.no-data"),
+        tell="the kernel's lines: “disk( Attaching -> UpToDate )” after it says late, “quorum( yes -> no )” or “No quorum” says no quorum",
+    )
 
 
 def _bad_disk(case: Case, device: str, at: float) -> Event | None:

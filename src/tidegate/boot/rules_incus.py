@@ -189,6 +189,24 @@ def _failed_itself(case: Case, story: InstanceStory, event: Event) -> None:
 
 def _daemon(case: Case) -> None:
     facts, graph = case.facts, case.graph
+    _panic(case)
+    _fatal(case)
+    _cluster(case)
+    for event in facts.all(Kind.INCUS_NETWORK_FAILED)[:1]:
+        key = graph.add(
+            "incus.network-failed",
+            "incus",
+            f"Incus could not bring up its network {event.data.get('network', '?')} at {secs(event.at)}: “{event.detail[:160]}”.",
+            begin=event.at,
+            events=facts.all(Kind.INCUS_NETWORK_FAILED)[:4],
+        )
+        graph.hit(key, "incus")
+    _unit_trouble(case)
+    _restarts(case)
+
+
+def _panic(case: Case) -> None:
+    facts, graph = case.facts, case.graph
     panic = facts.first(Kind.INCUS_PANIC)
     if panic is not None:
         hint = ""
@@ -208,6 +226,10 @@ def _daemon(case: Case) -> None:
             ],
         )
         graph.hit(key, "incus")
+
+
+def _fatal(case: Case) -> None:
+    facts, graph = case.facts, case.graph
     fatal = facts.first(Kind.INCUS_FATAL)
     if fatal is not None:
         key = graph.add(
@@ -221,18 +243,6 @@ def _daemon(case: Case) -> None:
         cause = root(case, errors.classify(fatal.detail), [fatal], None)
         if cause:
             graph.link(cause, key, "the error says so", [fatal])
-    _cluster(case)
-    for event in facts.all(Kind.INCUS_NETWORK_FAILED)[:1]:
-        key = graph.add(
-            "incus.network-failed",
-            "incus",
-            f"Incus could not bring up its network {event.data.get('network', '?')} at {secs(event.at)}: “{event.detail[:160]}”.",
-            begin=event.at,
-            events=facts.all(Kind.INCUS_NETWORK_FAILED)[:4],
-        )
-        graph.hit(key, "incus")
-    _unit_trouble(case)
-    _restarts(case)
 
 
 def _cluster(case: Case) -> None:
@@ -256,30 +266,33 @@ def _cluster(case: Case) -> None:
     case.graph.hit(key, "incus")
 
 
+_UNIT_TROUBLE: Final = (
+    (
+        Kind.UNIT_TIMEOUT,
+        "incus.start-timeout",
+        "incusd was not ready within its start time-out",
+    ),
+    (
+        Kind.UNIT_STOP_TIMEOUT,
+        "incus.killed",
+        "systemd killed incusd, which did not stop in time",
+    ),
+    (
+        Kind.UNIT_DEPENDENCY,
+        "incus.dependency-failed",
+        "incusd was not started because something it requires failed",
+    ),
+    (
+        Kind.UNIT_START_LIMIT,
+        "incus.start-limit",
+        "systemd gave up starting it: too often in too short a time",
+    ),
+)
+
+
 def _unit_trouble(case: Case) -> None:
     facts, graph = case.facts, case.graph
-    for kind, code, text in (
-        (
-            Kind.UNIT_TIMEOUT,
-            "incus.start-timeout",
-            "incusd was not ready within its start time-out",
-        ),
-        (
-            Kind.UNIT_STOP_TIMEOUT,
-            "incus.killed",
-            "systemd killed incusd, which did not stop in time",
-        ),
-        (
-            Kind.UNIT_DEPENDENCY,
-            "incus.dependency-failed",
-            "incusd was not started because something it requires failed",
-        ),
-        (
-            Kind.UNIT_START_LIMIT,
-            "incus.start-limit",
-            "systemd gave up starting it: too often in too short a time",
-        ),
-    ):
+    for kind, code, text in _UNIT_TROUBLE:
         for unit in _ON_INCUS_ITSELF:
             event = facts.first(kind, unit)
             if event is None:
@@ -296,10 +309,10 @@ def _unit_trouble(case: Case) -> None:
                 ],
             )
             graph.hit(key, "incus")
-            silence = rules_controller.silence(case) if kind is Kind.UNIT_TIMEOUT else ""
-            if silence:
+            if kind is Kind.UNIT_TIMEOUT:
+                silence = rules_controller.silence(case)
                 graph.link(silence, key, "it stood still in its set-up", [event])
-            if kind is Kind.UNIT_DEPENDENCY:
+            elif kind is Kind.UNIT_DEPENDENCY:
                 _failed_dependency(case, key, event)
 
 

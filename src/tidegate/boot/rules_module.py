@@ -19,15 +19,9 @@ def _was_without_module(story: InstanceStory) -> bool:
 
 def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
     """Return the cause for a DRBD module that was not there (or too old) when it was needed."""
-    facts = case.facts
     if wrong is Wrong.MODULE_OLD:
-        return case.graph.add(
-            "drbd.module-old",
-            "host",
-            f"A DRBD older than 9 was loaded: “{events[0].detail[:160]}”.",
-            begin=events[0].at,
-            events=events[:4],
-        )
+        return _old(case, events)
+    facts = case.facts
     begin = events[0].at
     loaded = facts.first(Kind.MODULE_LOADED, after=begin)
     known = next((key for key in case.graph.nodes if key.startswith("drbd.module-")), "")
@@ -52,15 +46,27 @@ def module(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> 
         not_seen=("“drbd: initialized” of the kernel before that",),
     )
     if unit is not None:
-        cause = case.graph.add(
-            "unit.failed",
-            unit.subject,
-            f"{name(unit.subject)}, which loads the module, failed at {secs(unit.at)}"
-            f"{' by its start time-out' if unit.kind is Kind.UNIT_TIMEOUT else ''}.",
-            begin=unit.at,
-            events=[unit, said],
-        )
-        case.graph.link(
-            cause, key, "it loads the modules that are listed in modules-load.d", [unit]
-        )
+        _unit(case, key, unit, said)
     return key
+
+
+def _old(case: Case, events: list[Event]) -> str:
+    return case.graph.add(
+        "drbd.module-old",
+        "host",
+        f"A DRBD older than 9 was loaded: “{events[0].detail[:160]}”.",
+        begin=events[0].at,
+        events=events[:4],
+    )
+
+
+def _unit(case: Case, key: str, unit: Event, said: Event | None) -> None:
+    by = " by its start time-out" if unit.kind is Kind.UNIT_TIMEOUT else ""
+    cause = case.graph.add(
+        "unit.failed",
+        unit.subject,
+        f"{name(unit.subject)}, which loads the module, failed at {secs(unit.at)}{by}.",
+        begin=unit.at,
+        events=[unit, said],
+    )
+    case.graph.link(cause, key, "it loads the modules that are listed in modules-load.d", [unit])

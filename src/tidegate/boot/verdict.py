@@ -3,7 +3,7 @@
 
 from tidegate.boot.case import Case, name, secs
 from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT
-from tidegate.boot.model import Cause, Kind, Outcome, Status
+from tidegate.boot.model import Cause, Kind, Outcome, PoolStory, Status
 
 _FATAL = (
     "incus.panic",
@@ -129,6 +129,15 @@ def _named(subjects: list[str]) -> str:
     return f"instance{'s' if len(subjects) > 1 else ''} {_names(subjects)}"
 
 
+def _pool(pool: PoolStory) -> str:
+    if pool.outcome is Outcome.WAITING:
+        return f"pool {pool.name} was unavailable to the end of the lines"
+    if not pool.attempts or pool.ready is None:
+        return f"pool {pool.name} came late"
+    about = "" if pool.exact else "about "
+    return f"pool {pool.name} was unavailable until {about}{secs(pool.ready)}"
+
+
 def _hit(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
     lost = [story.subject for story in case.instances if story.outcome is Outcome.LOST]
     waiting = [story.subject for story in case.instances if story.outcome is Outcome.WAITING]
@@ -141,15 +150,7 @@ def _hit(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
         said.append(f"{_named(waiting)} had not started when the lines end")
     if late:
         said.append(f"{_named(late)} came late")
-    for pool in pools:
-        if pool.outcome is Outcome.WAITING:
-            said.append(f"pool {pool.name} was unavailable to the end of the lines")
-        elif not pool.attempts or pool.ready is None:
-            said.append(f"pool {pool.name} came late")
-        else:
-            said.append(
-                f"pool {pool.name} was unavailable until {'' if pool.exact else 'about '}{secs(pool.ready)}"
-            )
+    said += [_pool(pool) for pool in pools]
     held = next((cause for cause in causes if cause.code == "gate.held" and not cause.note), None)
     if held is None:
         keys = {effect for cause in causes if cause.first for effect in cause.effects}
