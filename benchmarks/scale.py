@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -63,7 +64,7 @@ def face(count: int) -> None:
     for one in view:
         one.pop("volumes", None)
         placements.setdefault(one["name"], []).append(one)
-    bodies = {
+    bodies: dict[str, Any] = {
         "/v1/controller/version": VERSION,
         "/v1/nodes": [
             {"name": f"n{number}", "connection_status": "ONLINE", "resource_layers": ["DRBD"]}

@@ -64,6 +64,9 @@ def judge(
     seen: DeviceFacts, expected: Expected, *, coming_up: bool, lasts: float, since: float
 ) -> tuple[Doubt, ...]:
     """Return the doubts about the device ``seen``, which has been like this for ``lasts`` seconds (``since`` after boot)."""
+    named = _named_wrong(expected)
+    if named:
+        return (Doubt(code="device.wrong", observed=named, since=since),)
     if _is_elsewhere(seen, expected):
         return (
             Doubt(
@@ -111,6 +114,15 @@ def _is_elsewhere(seen: DeviceFacts, expected: Expected) -> bool:
     if expected.path is None or seen.path == expected.path:
         return False
     return expected.kernel_minor is None or not _is_minor(seen, expected.kernel_minor)
+
+
+def _named_wrong(expected: Expected) -> str:
+    """Return why the path that LINSTOR names, which Incus opens, cannot be this volume's by what the kernel says; empty else."""
+    path, minor = expected.path or "", expected.kernel_minor
+    number = path.removeprefix("/dev/drbd")
+    if minor is None or number == path or not number.isdecimal() or number == str(minor):
+        return ""
+    return f"LINSTOR names {path}, and DRBD has the volume as minor {minor}"
 
 
 def _is_minor(seen: DeviceFacts, minor: int) -> bool:
