@@ -51,7 +51,7 @@ def tell(tale: tales.Tale) -> None:
         scene.healthy()
         variants.await_map(scene.each)
         before = tree(scene)
-        for strategy in variants.SET_UP:
+        for strategy in sorted(variants.HOLDING):
             _there_and_back(tale, scene, strategy, before)
         _drift(tale, scene)
         _analyze(tale, scene)

@@ -35,6 +35,8 @@ class Variant(StrEnum):
     GATE_AGENT = "gate-agent"
     ORDER = "order"
     ORDER_AGENT = "order-agent"
+    GUARD = "guard"
+    GUARD_AGENT = "guard-agent"
 
     @property
     def strategy(self) -> str:
@@ -56,6 +58,7 @@ class Variant(StrEnum):
 SET_UP: dict[str, tuple[tuple[str, ...], ...]] = {
     "gate": (("units", "apply", "--strategy", "gate"),),
     "order": (("units", "apply", "--strategy", "order"),),
+    "guard": (("guard", "enable"),),
 }
 """What a person types on a running host to have a strategy; after it ``units verify`` must find nothing."""
 HOLDING = frozenset({"gate", "order"})
