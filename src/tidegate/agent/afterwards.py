@@ -56,7 +56,18 @@ def is_over(last_instance: float | None, *, born: float, now: float) -> bool:
 
 async def read(state_dir: Path) -> BootFigures | Trouble:
     """Return what the journal of this boot says, or why it does not."""
-    command = (sys.executable, "-I", "-m", "tidegate", "boot", "list", "--boots", "1", "--format", "json")
+    command = (
+        sys.executable,
+        "-I",
+        "-m",
+        "tidegate",
+        "boot",
+        "list",
+        "--boots",
+        "1",
+        "--format",
+        "json",
+    )
     done = await process.run(
         (*command, "--state-dir", str(state_dir)), deadline=DEADLINE, max_output=_LONGEST
     )
