@@ -127,7 +127,8 @@ def _called(cell: Cell) -> str:
 
 
 def _is_promised(cell: Cell) -> bool:
-    return cell[0] in BY_STRATEGY[cell[1].strategy]
+    """The guard alone passes the controller's own answers on: it promises nothing but to be no worse than stock."""
+    return cell[0] in BY_STRATEGY[cell[1].strategy] and (cell[1].agent or cell[1].holds)
 
 
 def _lost(boot: run.Boot) -> Iterator[str]:
