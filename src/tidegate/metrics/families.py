@@ -130,14 +130,15 @@ def _health(tally: Tally, snapshot: Snapshot, report: Report) -> Iterator[Family
         "1 for the grade that this node has now, 0 for the others.",
         *(Sample({"grade": grade.value}, float(report.grade is grade)) for grade in Grade),
     )
-    grades = [finding.grade for finding in report.findings]
+    counted = [finding for finding in report.findings if not finding.muted]
+    grades = [finding.grade for finding in counted]
     yield _gauge(
         "tidegate_findings",
         "Findings at this moment, by grade; `tidegate status` shows them.",
         *(Sample({"grade": grade.value}, float(grades.count(grade))) for grade in Grade),
     )
     codes: dict[tuple[str, str], int] = {}
-    for finding in report.findings:
+    for finding in counted:
         if finding.grade is not Grade.OK:
             key = (finding.code, finding.grade.value)
             codes[key] = codes.get(key, 0) + 1
@@ -145,6 +146,11 @@ def _health(tally: Tally, snapshot: Snapshot, report: Report) -> Iterator[Family
         "tidegate_findings_by_code",
         "Findings that are not ok at this moment, by code (docs/findings.md) and grade.",
         *(Sample({"code": code, "grade": grade}, float(n)) for (code, grade), n in codes.items()),
+    )
+    yield _gauge(
+        "tidegate_findings_muted",
+        "Findings that somebody muted; they count in no grade.",
+        Sample({}, float(len(report.findings) - len(counted))),
     )
     wanted = [state for state in report.subjects.values() if state.wanted]
     yield _gauge(

@@ -92,7 +92,7 @@ def _perfdata(status: "dict[str, Any]", wanted: "list[dict[str, Any]]") -> str:
         of_kind = [one for one in wanted if one["subject"].startswith(f"{kind}/")]
         down = sum(not one["ready"] for one in of_kind)
         figures.append(f"{kind}s_down={down};;;0;{len(of_kind)}")
-    grades = [finding["grade"] for finding in status["findings"]]
+    grades = [one["grade"] for one in status["findings"] if not one.get("muted")]
     figures += [f"findings_{grade}={grades.count(grade)};;;0" for grade in _BADNESS[1:]]
     lost = sum(state["liveness"] == "lost" for state in status["sources"].values())
     return " ".join([*figures, f"sources_lost={lost};;;0", f"uptime={status['at']:.0f}s;;;0"])

@@ -105,6 +105,14 @@ def _findings(report: Report) -> Iterator[str]:
         yield from _finding(group, report.at)
     if len(groups) > MOST_GROUPS:
         yield f"<p>… and {len(groups) - MOST_GROUPS} more kinds: <code>tidegate status --format json</code> shows all.</p>"
+    muted = [finding for finding in report.findings if finding.muted]
+    if muted:
+        yield f'<details id="muted"><summary>Muted: {len(muted)}, counted in no grade</summary><ul>'
+        yield from (
+            f"<li><code>{look.text(one.code)}</code> {look.text(one.subject)}: {look.text(one.observed)}</li>"
+            for one in muted[:MOST_MEMBERS]
+        )
+        yield "</ul></details>"
 
 
 def _finding(group: tuple[Finding, ...], at: float) -> Iterator[str]:

@@ -51,3 +51,11 @@ def test_health_says_pass_warn_or_fail(grade: Grade, word: str, good: bool) -> N
     assert json.loads(json.dumps(shown))["status"] == word
     assert health_json.is_good(told) is good
     assert bool(health_json.unready(told)) is not good
+
+
+def test_what_is_muted_stays_in_sight() -> None:
+    told = report(finding(muted=True), states=(state(ids.SATELLITE),))
+    shown = page.fragment(told, snapshot(), sentence="")
+    assert "Nothing is wrong." in shown
+    assert "Muted: 1" in shown
+    assert "OFFLINE for 12 s" in shown
