@@ -16,6 +16,7 @@ from tidegate.clients.linstor import endpoints
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.config import discover
 from tidegate.config.model import Config
+from tidegate.core.facts import IncusPhase
 from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
@@ -134,7 +135,9 @@ def unnamed(snapshot: Snapshot) -> Liveness:
     kept = snapshot.wanted is not None and bool(snapshot.wanted.volumes)
     pools = snapshot.pools.value.values() if snapshot.pools is not None else ()
     used = satellite or kept or any(pool.driver == LINSTOR_DRIVER for pool in pools)
-    quiet = heard[Source.INCUS] is Liveness.OFF or snapshot.pools is not None
+    # An incusd that is installed and does not run names nobody, and nothing here speaks of LINSTOR.
+    stopped = snapshot.incus is not None and snapshot.incus.value.phase is IncusPhase.STOPPED
+    quiet = heard[Source.INCUS] is Liveness.OFF or snapshot.pools is not None or stopped
     return Liveness.OFF if quiet and not used else Liveness.LOST
 
 

@@ -5,9 +5,12 @@ import pytest
 from tests import health_facts as facts
 
 from tidegate.agent.discovery import unnamed
-from tidegate.core.facts import HostFacts, PoolFacts
+from tidegate.config.policy import HealthPolicy
+from tidegate.core.facts import HostFacts, IncusFacts, IncusPhase, PoolFacts
+from tidegate.core.finding import Grade
 from tidegate.core.ids import PoolName
 from tidegate.core.snapshot import Liveness, Snapshot, Source
+from tidegate.health.judge import judge
 
 NO_SATELLITE = HostFacts(drbd_module=None, satellite_present=False)
 DIRECTORY = {"local": PoolFacts(name=PoolName("local"), driver="dir", status="Created")}
@@ -25,6 +28,18 @@ def test_nothing_is_concluded_before_everybody_who_could_name_it_was_heard(sourc
 def test_a_host_without_linstor_has_none() -> None:
     assert unnamed(host()) is Liveness.OFF
     assert unnamed(host(off=(Source.INCUS, Source.SYSTEMD))) is Liveness.OFF
+    stopped = IncusFacts(phase=IncusPhase.STOPPED)
+    assert unnamed(host(incus=stopped, pools=None)) is Liveness.OFF, (
+        "Incus installed, and not running"
+    )
+
+
+def test_a_host_with_nothing_to_watch_is_well() -> None:
+    """Neither LINSTOR nor Incus: that is no failure of either."""
+    nothing = (Source.LINSTOR, Source.INCUS, Source.DRBD, Source.SYSTEMD)
+    report = judge(facts.world(host=NO_SATELLITE, off=nothing), HealthPolicy())
+    assert report.grade is Grade.OK
+    assert report.findings == ()
 
 
 @pytest.mark.parametrize(
