@@ -11,17 +11,18 @@ import pytest
 from tests.hand_made import instance, report, snapshot, state
 
 from tidegate.core.finding import Grade
-from tidegate.metrics import families
-from tidegate.metrics.tally import Tally
-from tidegate.metrics.values import MetricKind
+from tidegate.metrics import expose, families
+from tidegate.metrics.tally import Tally, Told
+from tidegate.metrics.values import BootFigures, Histogram, MetricKind
 
 PACKAGING = Path(__file__).resolve().parents[3] / "packaging"
 RULES = PACKAGING / "prometheus" / "tidegate.rules.yml"
 
 
-def promtool(*arguments: str) -> str:
+def promtool(*arguments: str, text: str | None = None) -> str:
     done = subprocess.run(
         ["promtool", *arguments],
+        input=text,
         capture_output=True,
         text=True,
         timeout=60,
@@ -58,6 +59,18 @@ def test_every_query_of_the_dashboard_is_one(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     promtool("check", "rules", str(file))
+
+
+@pytest.mark.needs("promtool")
+def test_names_and_help_are_as_prometheus_wants_them() -> None:
+    tally = Tally(satellite_unit="s", born=0.0, known={"last-instance": 1.0})
+    tally.told(Told(what="pool-failed", name="remote", at=1.0))
+    tally.actions["start-instance", "done"] = 1
+    tally.starts["container", "total"] = Histogram()
+    tally.read(BootFigures(status="late", phases={"kernel": 1.0}, instances={"late": 1}))
+    told = report(states=(state(instance("c1"), Grade.FAILING),))
+    text, _ = expose.render(families.families(tally, snapshot(), told, now=1.0, version="1"))
+    assert promtool("check", "metrics", text=text.decode()) == ""
 
 
 def exported() -> dict[str, set[str]]:
