@@ -86,6 +86,11 @@ CODES: Final = {
         "linstor node reconnect NODE; then the error reports: linstor error-reports list.",
         8,
     ),
+    "satellite.never-ready": Code(
+        "The satellite's unit stays activating, and everything ordered after it waits.",
+        "With Type=notify the unit is ready only after a controller connected and the first run is over: look for the controller. If the controller runs in an instance of this host, that is a deadlock: `tidegate units plan` refuses this order.",
+        8,
+    ),
     "satellite.false-online": Code(
         "The satellite dropped a full sync as outdated: the node shows ONLINE, and its device manager does not run.",
         "linstor node reconnect NODE",

@@ -90,6 +90,7 @@ _WORDS: Final = (
     ("no complete answer within", "controller.timeout"),
     ("onnection refused", "controller.refused"),
     ("nothing listens", "controller.refused"),
+    (": answered 5", "controller.error"),
 )
 
 

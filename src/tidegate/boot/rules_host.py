@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong in the host itself, in the satellite without Incus being hurt yet, and in the order of units."""
 
+from typing import Final
+
 from tidegate.boot import rules_devices, rules_drbd, rules_satellite, rules_units, satellite
 from tidegate.boot.case import Case, known, name, secs
-from tidegate.boot.facts import (
-    Facts,
-)
+from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, Facts
 from tidegate.boot.model import Confidence, Event, Kind
 
 
@@ -35,6 +35,7 @@ def _satellite(case: Case) -> None:
         if steps.answered is not None:
             stuck = rules_devices.standing_still(case, steps)
             graph.link(stuck, "devices.late:satellite", "devices come in the run that stood still")
+    _never_ready(case)
     stale = facts.first(Kind.SATELLITE_STALE_SYNC)
     if stale is not None and facts.first(Kind.SATELLITE_RUN_BEGAN, after=stale.at) is None:
         graph.add(
@@ -60,6 +61,47 @@ def _satellite(case: Case) -> None:
             begin=mismatch.at,
             events=[mismatch],
         )
+
+
+_STARTS_BY: Final = 25.0
+"""Seconds for which a satellite's unit may be starting without a word of its log."""
+
+
+def _never_ready(case: Case) -> None:
+    """Say that the satellite's unit (of Type=notify) was still starting when the lines end, with Incus behind it."""
+    facts = case.facts
+    starting = facts.last(Kind.UNIT_STARTING, SATELLITE_UNIT)
+    ends = (Kind.UNIT_STARTED, Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT, Kind.UNIT_STOPPED)
+    if starting is None or facts.shutdown is not None or facts.end - starting.at < _STARTS_BY:
+        return
+    if any(facts.first(kind, SATELLITE_UNIT, after=starting.at) for kind in ends):
+        return
+    steps = satellite.start(facts)
+    if (
+        steps.spoke
+        and steps.until - (steps.connected or steps.listening or starting).at < _STARTS_BY
+    ):
+        return
+    waits = facts.begun(INCUS_UNIT) is None
+    key = case.graph.add(
+        "satellite.never-ready",
+        "satellite",
+        f"The satellite's unit was still starting when the lines end, after {secs(facts.end - starting.at)}: with Type=notify it is ready only "
+        f"after a controller connected and its first run is over{'; incus.service waits for it and was not started' if waits else ''}.",
+        begin=starting.at,
+        events=[starting, steps.listening, steps.connected],
+        confidence=Confidence.LIKELY,
+        not_seen=(
+            "“Started linstor-satellite.service”",
+            *(("“Starting incus.service”",) if waits else ()),
+        ),
+        alternatives=("satellite.no-controller", "satellite.stuck"),
+        tell="the satellite's own lines, and where the controller runs: in an instance of this host it is a deadlock",
+    )
+    if waits:
+        case.graph.hit(key, "incus")
+    for cause in ("satellite.no-controller:satellite", "satellite.stuck:satellite"):
+        case.graph.link(cause, key, "the unit is ready only after that")
 
 
 def _stays_down(case: Case, ended: str) -> None:

@@ -365,33 +365,39 @@ def _restarts(case: Case) -> None:
 
 
 def _never_started(case: Case) -> None:
+    """Say that the start-up check found nothing to start: it ends before incusd begins only then (facts/incus.md U2 to U4)."""
     facts = case.facts
     check = facts.first(Kind.UNIT_STARTED, STARTUP_UNIT)
-    waits = (
-        facts.first(Kind.UNIT_STARTING, GATE_UNIT) is not None
-        and facts.first(Kind.UNIT_STARTED, GATE_UNIT) is None
-    )
-    if check is None or facts.begun(INCUS_UNIT) is not None or waits:
+    incus = facts.first(Kind.UNIT_STARTING, INCUS_UNIT)
+    gate = facts.first(Kind.UNIT_STARTING, GATE_UNIT) is not None
+    waits = gate and facts.first(Kind.UNIT_STARTED, GATE_UNIT) is None
+    if check is None or waits or (incus is not None and incus.at <= check.at):
         return
-    if facts.of(Kind.INCUS_STARTING, Kind.INCUS_STARTED, Kind.POOL_MOUNT_FAILED):
+    if facts.of(Kind.INCUS_STARTING, Kind.INCUS_STARTED, Kind.POOL_MOUNT_FAILED) and incus is None:
         return
     wanted = len(facts.hints.instances)
     unclean = facts.first(Kind.UNCLEAN_BEFORE)
     cut = facts.before is not None and facts.before.shutdown is None
     sure = bool(wanted) or (cut and facts.ran_before)
+    never = (
+        "was never started"
+        if incus is None
+        else f"was started only at {secs(incus.at)}, by somebody else"
+    )
+    stale = ", which is that of the last clean stop, and the boot before had none"
     key = case.graph.add(
         "incus.never-started",
         "incus",
-        f"The start-up check was over at {secs(check.at)} and incus.service was never started: the check found nothing to start in the state kept on disk"
-        f"{', which is that of the last clean stop, and the boot before had none' if cut or unclean is not None else ''}"
-        f"{f'; {wanted} instances should run' if wanted else ''}.",
+        f"The start-up check was over at {secs(check.at)} and incus.service {never}: the check found nothing to start in the state kept on disk"
+        f"{stale if cut or unclean is not None else ''}{f'; {wanted} instances should run' if wanted else ''}.",
         begin=check.at,
-        events=[facts.first(Kind.UNIT_LISTENING, "unit/incus.socket"), check, unclean],
+        end=None if incus is None else incus.at,
+        events=[facts.first(Kind.UNIT_LISTENING, "unit/incus.socket"), check, unclean, incus],
         confidence=Confidence.LIKELY if sure else Confidence.POSSIBLE,
-        not_seen=("“Starting incus.service”",),
+        not_seen=("“Starting incus.service” before the end of the check",),
         alternatives=() if wanted else ("nothing was to be started",),
         tell="" if wanted else "incus list: is there an instance that should run?",
-        note=not sure and unclean is None,
+        note=not sure and (unclean is None or incus is not None),
     )
-    if sure or unclean is not None:
+    if not case.graph.nodes[key].note:
         case.graph.hit(key, "incus")

@@ -11,7 +11,7 @@ from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT
 from tidegate.boot.model import Confidence, Event, Kind
 
 _WORTH_SAYING: Final = 5.0
-_FAULT: Final = 10.0
+_FAULT: Final = 5.0
 """Seconds for which a gate that holds explains itself by a fault, where the satellite's own log does not show a normal start."""
 
 
@@ -72,9 +72,10 @@ def _waited_for(case: Case, waits: list[Event], begin: float, end: float) -> lis
     """Return the causes of what the gate waited for, as far as they are more than a normal start."""
     longest: dict[str, float] = {}
     firsts: dict[str, Event] = {}
-    for wait, after in zip(waits, [*(one.at for one in waits[1:]), end], strict=True):
+    starts = [begin, *(one.at for one in waits[1:])]
+    for wait, since, after in zip(waits, starts, [*starts[1:], end], strict=True):
         layer = _layer(wait)
-        longest[layer] = longest.get(layer, 0.0) + after - wait.at
+        longest[layer] = longest.get(layer, 0.0) + after - since
         firsts.setdefault(layer, wait)
     keys = []
     for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):

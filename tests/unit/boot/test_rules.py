@@ -1,8 +1,10 @@
 """Causes that no recording shows: lines as the programs write them (facts/incus.md, facts/linstor.md, facts/*observed.md), and what must follow."""
 
+import msgspec
 import pytest
 from tests.boot_journals import Journal, codes
 
+from tidegate.boot import analyse
 from tidegate.boot.codes import CODES
 from tidegate.boot.model import BootAnalysis, Cause, Hints, Outcome, Status
 
@@ -532,3 +534,29 @@ def test_lines_that_journald_threw_away_are_said() -> None:
     assert any(
         "1234 lines of linstor-satellite.service" in note for note in journal.analyse().notes
     )
+
+
+def test_a_satellite_that_is_never_ready_holds_incus_for_ever() -> None:
+    journal = Journal().host_up()
+    journal.systemd("Starting linstor-satellite.service - LINSTOR Satellite Service...", at=2)
+    journal.say("cron", "a quarter of an hour later", at=900)
+
+    boot = journal.analyse()
+
+    assert codes(boot) == ["satellite.never-ready"]
+    assert "incus" in boot.first_causes[0].effects
+    assert "deadlock" in boot.first_causes[0].tell
+
+
+def test_an_incusd_that_only_the_agent_started_after_a_power_cut() -> None:
+    first = Journal(boot="a" * 32).host_up().satellite_up(2, connects=3, run=4).incus_up(5, 7)
+    second = Journal(boot="c" * 32).host_up().satellite_up(2, connects=3, run=4)
+    second.systemd("Finished incus-startup.service - Incus - Startup check.", at=5)
+    second.systemd("Starting incus.service - Incus - Main daemon...", at=60)
+    second.systemd("Started incus.service - Incus - Main daemon.", at=62)
+    later = [msgspec.structs.replace(line, wall=(line.wall or 0) + 1000) for line in second.lines]
+
+    boot = analyse([*first.lines, *later])
+
+    assert codes(boot) == ["incus.never-started"]
+    assert boot.status is Status.LATE
