@@ -356,14 +356,12 @@ CODES: Final[tuple[Code, ...]] = (
         "The directory of this storage pool does not exist on this host.",
         "directory {place}",
         "Do not start the satellite before it is there: it would make it, with empty volumes. mount {place}; then: systemctl restart linstor-satellite",
-        person=True,
     ),
     failing(
         "storage-pool.mount-missing",
         "The directory of this storage pool does not lie on the file system it lay on at the last good moment. The satellite makes volumes that it does not find anew, empty.",
         "{place} on what is mounted at {mount}",
         "mount {mount}; then: systemctl restart linstor-satellite. For the next boot: RequiresMountsFor={place} in a drop-in of linstor-satellite.service (tidegate units plan writes one). If you moved the pool on purpose, remove {map}: the map is made anew.",
-        person=True,
     ),
     failing(
         "storage-pool.zpool-missing",
