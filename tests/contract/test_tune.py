@@ -115,6 +115,28 @@ def test_what_is_not_advised_is_not_applied(tmp_path: Path) -> None:
     assert tune(tmp_path, "revert", "jvm-flags")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("unit", "file", "options", "where"),
+    [
+        ("", "", "", ""),
+        ('Environment="JAVA_OPTS=-Xmx4G -XX:+UseSerialGC"', "", "-Xmx4G -XX:+UseSerialGC", ""),
+        ("Environment=JAVA_OPTS=-Xmx4G", "# JAVA_OPTS=-Xmx1G", "-Xmx4G", ""),
+        ("Environment=JAVA_OPTS=-Xmx4G", "JAVA_OPTS='-Xmx8G'", "-Xmx8G", "/etc/default/ls"),
+    ],
+    ids=["nothing", "unit", "comment", "file"],
+)
+def test_what_the_satellites_jvm_is_given_today(
+    tmp_path: Path, unit: str, file: str, options: str, where: str
+) -> None:
+    path = tmp_path / "usr/lib/systemd/system/linstor-satellite.service"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[Service]\nExecStart=/s\nEnvironmentFile=-/etc/default/ls\n{unit}\n")
+    (tmp_path / "etc/default").mkdir(parents=True)
+    (tmp_path / "etc/default/ls").write_text(f"{file}\n")
+    found = tuneview._satellite_unit(tmp_path)
+    assert (found.java_options, found.java_options_file) == (options, where)
+
+
 def test_the_drop_in_keeps_what_was_set_and_is_one_that_units_writes() -> None:
     facts = HostFacts(java_options="-Xmx4G")
     wanted: Any = type("Advised", (), {"id": "jvm-flags", "title": "flags"})()

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tidegate.agent import unitview
-from tidegate.clients import clock, errors, process, unitfiles
+from tidegate.clients import clock, errors, files, process, unitfiles
 from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus import socket as incus_socket
 from tidegate.clients.incus.client import IncusClient
@@ -59,22 +61,23 @@ async def look(
     config: Config, *, measure: bool, applied: frozenset[str] = frozenset()
 ) -> HostFacts:
     """Return this host's facts. ``measure`` False: run no command that takes time; raises nothing."""
-    options, after, devices_first = await asyncio.to_thread(_satellite_unit)
+    satellite = await asyncio.to_thread(_satellite_unit)
     not_timed = await _why_not(config) if measure else "asked not to"
     units = await _units(config, (*_WAITERS, *_OWN))
     return HostFacts(
         boots=boots(config),
         cpus=os.cpu_count() or 1,
         java=await _java(),
-        java_options=options,
+        java_options=satellite.java_options,
+        java_options_file=satellite.java_options_file,
         resources=await asyncio.to_thread(_count, Path(config.bringup.directory)),
         timings=await _timings() if not not_timed else {},
         not_timed=not_timed,
         scanned=await asyncio.to_thread(_scanned, Path(config.host.root)),
-        waits=_waits(units, after),
+        waits=_waits(units, satellite.after),
         own={name: took for name in _OWN if (took := _took(units.get(name))) is not None},
         autostart=await _autostart(config, units),
-        devices_first=devices_first,
+        devices_first=satellite.devices_first,
         wakes=config.recovery.wake_controller,
         applied=applied,
     )
@@ -103,18 +106,51 @@ def _phases(moments: Mapping[str, float]) -> dict[str, float]:
     return {name: seconds for name, seconds in found.items() if seconds >= 0}
 
 
-def _satellite_unit() -> tuple[str, frozenset[str], bool]:
-    """Return the satellite's ``JAVA_OPTS``, what it is ordered after, and whether devices-first is enabled, from the unit files."""
+class _Satellite(msgspec.Struct, frozen=True, kw_only=True):
+    """What the satellite's unit files say."""
+
+    java_options: str = ""
+    java_options_file: str = ""
+    after: frozenset[str] = frozenset()
+    devices_first: bool = False
+
+
+def _satellite_unit(root: Path = unitview.HOST) -> _Satellite:
+    """Read the satellite's unit below ``root``. A file named by ``EnvironmentFile=`` wins over ``Environment=`` (man systemd.exec)."""
     try:
-        index = Index(unitfiles.read(unitview.HOST))
+        unit = Index(unitfiles.read(root)).unit("linstor-satellite.service")
     except errors.ClientError:
-        return "", frozenset(), False
-    unit = index.unit("linstor-satellite.service")
-    words = [value for value, _ in unit.listed("Service", "Environment")]
-    found = re.findall(r'JAVA_OPTS=("?)(.*?)\1(?:$|")', "\n".join(words), re.MULTILINE)
-    after = frozenset(value for value, _ in unit.listed("Unit", "After"))
-    wants = "/etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service"
-    return (found[-1][1] if found else ""), after, Path(wants).is_symlink()
+        return _Satellite()
+    found = [_java_options(value) for value, _ in unit.listed("Service", "Environment")]
+    texts = [text for text in found if text is not None]
+    file = ""
+    for value, _ in unit.listed("Service", "EnvironmentFile"):
+        path = value.removeprefix("-")
+        if (text := _in_file(root / path.lstrip("/"))) is not None:
+            texts, file = [text], path
+    wants = "etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service"
+    return _Satellite(
+        java_options=texts[-1] if texts else "",
+        java_options_file=file,
+        after=frozenset(value for value, _ in unit.listed("Unit", "After")),
+        devices_first=(root / wants).is_symlink(),
+    )
+
+
+def _in_file(path: Path) -> str | None:
+    try:
+        lines = files.read_text(path, limit=64 * 1024).splitlines()
+    except errors.ClientError:
+        return None
+    found = [_java_options(line) for line in lines if not line.lstrip().startswith("#")]
+    return next((text for text in reversed(found) if text is not None), None)
+
+
+def _java_options(assignment: str) -> str | None:
+    """Return the value in ``JAVA_OPTS=value``, quoted or not; None when something else is assigned."""
+    text = assignment.strip().strip("\"'")
+    name, equals, value = text.partition("=")
+    return value.strip("\"'") if equals and name == "JAVA_OPTS" else None
 
 
 async def _why_not(config: Config) -> str:

@@ -81,6 +81,8 @@ def _jvm(facts: HostFacts) -> Advice | None:
     if any("GC" in word and word.startswith("-XX:+Use") for word in facts.java_options.split()):
         return None  # somebody chose a collector: theirs stays
     seconds, count = known
+    theirs = facts.java_options_file
+    wanted = f"JAVA_OPTS={java_options(facts.java_options)}"
     return Advice(
         id="jvm-flags",
         title="start the satellite's JVM with the serial collector and the quick compiler",
@@ -90,10 +92,12 @@ def _jvm(facts: HostFacts) -> Advice | None:
             f"from the satellite's start until its port is open: {seconds:.1f} s",
             f"{facts.java.program} is {facts.java.version} and accepts {' '.join(FLAGS)}",
         ),
-        change=f'Environment="JAVA_OPTS={java_options(facts.java_options)}" in a drop-in of linstor-satellite.service',
+        change=f"{wanted} in {theirs}, which wins over any unit file"
+        if theirs
+        else f'Environment="{wanted}" in a drop-in of linstor-satellite.service',
         risk="a satellite with very many resources computes more slowly later; a few hundred make no difference",
-        undo="tidegate tune revert jvm-flags",
-        by=By.US,
+        undo=f"take them out of {theirs} again" if theirs else "tidegate tune revert jvm-flags",
+        by=By.HAND if theirs else By.US,
         measure="jvm",
     )
 

@@ -59,6 +59,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         cpus: processors.
         java: the satellite's JVM; None: not found.
         java_options: what ``JAVA_OPTS`` of the satellite's unit says now.
+        java_options_file: the file that sets it, which wins over the unit; "" when none does.
         resources: DRBD resources that LINSTOR keeps here.
         timings: by name: ``lvs``, ``lvs-filtered``, ``zfs-list``.
         not_timed: why nothing was timed; "" when it was.
@@ -75,6 +76,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int = 1
     java: Java | None = None
     java_options: str = ""
+    java_options_file: str = ""
     resources: int = 0
     timings: Mapping[str, Timing] = {}
     not_timed: str = ""

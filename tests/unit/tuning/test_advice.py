@@ -118,3 +118,9 @@ def test_what_could_not_be_judged_is_said() -> None:
     said = advice.missing(HostFacts(not_timed="this host has just booted"))
     assert len(said) == 3
     assert any("just booted" in one for one in said)
+
+
+def test_a_file_that_wins_over_the_unit_is_named_and_left_to_a_person() -> None:
+    (found,) = advice.advise(host(**boots(jvm=9.0), java_options_file="/etc/default/ls"))
+    assert found.by is advice.By.HAND
+    assert "/etc/default/ls" in found.change
