@@ -45,12 +45,16 @@ class Machine:
 
     def newest(self, most: int) -> list[Numbered]:
         """Return the newest boots that journald knows."""
-        return [(row.index, self._analysed(row)) for row in self._rows()[-most:]]
+        if most == 1:
+            return [(0, self.one("0"))]
+        return [(row.index, self._analysed(row.boot)) for row in self._rows()[-most:]]
 
     def one(self, wish: str) -> BootAnalysis:
-        """Return one boot."""
+        """Return one boot; this one without a list of all, which takes long where journals are large."""
+        if wish == "0":
+            return self._analysed("0")
         rows = self._rows()
-        return self._analysed(rows[position(wish, tuple(row.boot for row in rows))])
+        return self._analysed(rows[position(wish, tuple(row.boot for row in rows))].boot)
 
     def entries(self, analysis: BootAnalysis) -> Iterator[Entry]:
         """Yield the lines of a boot."""
@@ -64,16 +68,15 @@ class Machine:
         notes = Notes()
         if found := read.boots(notes):
             return found
-        said = "; ".join(notes.lines())
-        raise Unknown(
-            f"the journal of this machine knows no boot{f' ({said})' if said else ''}: run as root or as a member of "
-            "systemd-journal, or name a --file or a --directory"
-        )
+        raise _nothing(notes)
 
-    def _analysed(self, row: read.BootRow) -> BootAnalysis:
+    def _analysed(self, boot: str) -> BootAnalysis:
         notes = Notes()
-        lines = read.machine(notes, boot=row.boot)
-        return room.analyse(lines, hints=self._hints, notes=_later(notes))
+        lines = read.machine(notes, boot=boot)
+        found = room.analyse(lines, hints=self._hints, notes=_later(notes))
+        if not found.entries:
+            raise _nothing(notes)
+        return found
 
 
 class Files:
@@ -152,6 +155,14 @@ def position(wish: str, boots: tuple[str, ...]) -> int:
         return found[0]
     about = f"{len(found)} boots begin with {wish!r}" if found else f"there is no boot {wish!r}"
     raise Unknown(f"{about}; {len(boots)} are known: `tidegate boot list` names them")
+
+
+def _nothing(notes: Notes) -> Unknown:
+    said = "; ".join(notes.lines())
+    return Unknown(
+        f"the journal of this machine knows no boot{f' ({said})' if said else ''}: run as root or as a member of "
+        "systemd-journal, or name a --file or a --directory"
+    )
 
 
 def _later(notes: Notes) -> Iterator[str]:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from tests import boots_made
 from tests.hand_made import offline, snapshot
+from tests.journals import recorded_journal
 
 from tidegate import boot as room
 from tidegate.agent import afterwards
@@ -119,3 +120,13 @@ def test_the_figures_are_those_of_the_boots_own_log() -> None:
     connected = at("Controller connected and authenticated")
     assert row.phases["satellite.jvm"] == pytest.approx(listens - began, abs=0.05)
     assert row.phases["satellite.wait-controller"] == pytest.approx(connected - listens, abs=0.05)
+
+
+async def test_the_journal_is_read_by_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recorded_journal(tmp_path, monkeypatch)
+    found = await afterwards.read(tmp_path)
+    assert isinstance(found, BootFigures), found
+    assert found.status == "nothing-wrong"
+    assert found.phases["satellite.jvm"] == pytest.approx(23.16, abs=0.01)

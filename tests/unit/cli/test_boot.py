@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tests.journals import recorded_journal
 
 from tidegate.cli import boot_source, main
 from tidegate.clients import bundle
@@ -68,6 +69,21 @@ def test_several_boots_in_one_file_are_told_apart(
     assert (code, "Gone: satellite.late" in text) == (0, True)
     code, text = run(capsys, "compare", "0", "-1", "--file", both, "--format", "json")
     assert [one["code"] for one in json.loads(text)["new_causes"]][:1] == ["satellite.late"]
+
+
+def test_the_machines_own_journal_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded_journal(tmp_path, monkeypatch)
+    for words in (("show",), ("show", "-b", "a4de"), ("list",), ("list", "--boots", "1")):
+        code, text = run(capsys, *words, "--state-dir", str(tmp_path))
+        assert (code, "nothing wrong" in text) == (0, True), text
+    path = tmp_path / "x.tar.gz"
+    code, text = run(capsys, "export", "-o", str(path), "--state-dir", str(tmp_path))
+    assert (code, "271 lines" in text) == (0, True)
+    (tmp_path / "journalctl").write_text("#!/bin/sh\necho no journal >&2\nexit 1\n")
+    code, text = run(capsys, "show", "--state-dir", str(tmp_path))
+    assert (code, "no journal" in text, "run as root" in text) == (5, True, True)
 
 
 def test_what_is_not_there_is_said(
