@@ -5,7 +5,9 @@ import bisect
 from collections.abc import Iterable
 from typing import Final
 
-from tidegate.boot import causes, order, path, phases, stories, timeline, verdict
+import msgspec
+
+from tidegate.boot import causes, linstor_line, order, path, phases, stories, timeline, verdict
 from tidegate.boot.case import Case
 from tidegate.boot.facts import Facts
 from tidegate.boot.gather import Gathered
@@ -20,6 +22,7 @@ _FELL: Final = 5.0
 _YOUNG: Final = 300.0
 _MARGIN: Final = 120.0
 _NOTHING: Final = Hints()
+_LINSTOR: Final = frozenset({"Satellite", "Controller"})
 
 
 class Boots:
@@ -33,10 +36,14 @@ class Boots:
         self._synthetic = 0
         self._last = ""
         self._now: Gathered | None = None
+        self._zone: float | None = None
+        """Seconds by which LINSTOR's own times are behind UTC, learned from lines that the journal has too."""
 
     def take(self, entry: Entry) -> None:
         """Look at one line."""
         boot = entry.boot
+        if entry.identifier in _LINSTOR:
+            entry = self._zoned(entry)
         if not boot:
             boot = self._place(entry)
             if not boot:
@@ -53,6 +60,21 @@ class Boots:
                     self.forgotten += 1
             self._last = boot
         self._now.take(entry)
+
+    def _zoned(self, entry: Entry) -> Entry:
+        """Return a line of LINSTOR's own log file, which knows only local time, with the time that it had in UTC."""
+        if entry.boot and self._zone is not None:
+            return entry
+        line = linstor_line.parse(entry.message)
+        own = None if line is None else linstor_line.wall(line)
+        if own is None or entry.wall is None:
+            return entry
+        if entry.transport != "file":
+            self._zone = round((entry.wall - own) / 900.0) * 900.0
+            return entry
+        if not self._zone:
+            return entry
+        return msgspec.structs.replace(entry, wall=own + self._zone)
 
     def _place(self, entry: Entry) -> str:
         """Return the boot of a line that does not name its own."""

@@ -78,8 +78,7 @@ class Gathered:
         """Wall clock minus monotonic clock, from the first line that knows both."""
         self._offset_now: float | None = None
         self._steps = 0
-        self._of_one: dict[tuple[Kind, str], int] = {}
-        self._last_of_one: dict[tuple[Kind, str], Record] = {}
+        self._kept: dict[tuple[Kind, str], list[Record]] = {}
         self._subjects: dict[Kind, int] = {}
         self._matters: dict[str, bool] = {}
 
@@ -196,18 +195,19 @@ class Gathered:
         if _shuts_down(kind, subject):
             kind, subject = Kind.SHUTDOWN_BEGAN, "host"
         key = (kind, subject)
-        number = self._of_one.get(key, 0)
-        if number == 0:
+        kept = self._kept.get(key)
+        if kept is None:
             subjects = self._subjects.get(kind, 0)
             if subjects >= MAX_SUBJECTS:
                 self.dropped += 1
                 return
             self._subjects[kind] = subjects + 1
-        self._of_one[key] = number + 1
-        if number >= MAX_OF_ONE:
-            record = self._last_of_one[key]
-            record.count += 1
-            record.last = at
+            kept = self._kept[key] = []
+        if any(_twice(record.entry, entry) for record in kept):
+            return
+        if len(kept) >= MAX_OF_ONE:
+            kept[-1].count += 1
+            kept[-1].last = at
             self.dropped += 1
             return
         if program is Program.LINSTOR and entry.hostname:
@@ -215,8 +215,24 @@ class Gathered:
         record = Record(
             kind=kind, subject=subject[:200], at=at, entry=shapes.shortened(entry), data=data
         )
-        self._last_of_one[key] = record
+        kept.append(record)
         self.records.append(record)
+
+
+_SAME_MOMENT: Final = 2.0
+
+
+def _twice(known: Entry, entry: Entry) -> bool:
+    """Return whether a line is told a second time: by a log file beside the journal, or by syslog beside stderr (facts/incus.md G3, G4)."""
+    if known.message != entry.message[: len(known.message)] or not known.message:
+        return False
+    if known.source == entry.source and known.identifier == entry.identifier:
+        return False
+    if known.wall is not None and entry.wall is not None:
+        return abs(known.wall - entry.wall) <= _SAME_MOMENT
+    return (
+        known.at is not None and entry.at is not None and abs(known.at - entry.at) <= _SAME_MOMENT
+    )
 
 
 def _shuts_down(kind: Kind, subject: str) -> bool:

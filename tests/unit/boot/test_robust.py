@@ -180,3 +180,59 @@ def test_a_satellite_of_another_node_in_the_same_log_is_not_ours() -> None:
         event.kind is Kind.SATELLITE_SYNC_FAILED
         for event in ours.analyse(hints=Hints(node="n2"), more=foreign).events
     )
+
+
+def test_a_log_file_beside_the_journal_tells_nothing_twice() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 14)
+    journal.incus(
+        'level=warning msg="Failed auto start instance attempt" attempt=1 err="open /dev/drbd1001: no such file or directory" instance=c1 maxAttempts=3 project=default',
+        at=11,
+    )
+    log = [
+        msgspec.structs.replace(line, boot="", at=None, source="incusd.log", transport="file")
+        for line in journal.lines
+        if line.unit == "incus.service"
+    ]
+
+    boot = journal.analyse(more=log)
+
+    assert len(boot.instances[0].attempts) == 1
+    assert boot.entries == len(journal.lines) + len(log)
+
+
+def test_a_log_file_of_another_boot_is_left_out_and_said() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 14)
+    old = [
+        msgspec.structs.replace(
+            line, boot="", at=None, wall=(line.wall or 0) - 90_000, source="incusd.log"
+        )
+        for line in journal.lines[-3:]
+    ]
+
+    assert any("belong to no boot" in note for note in journal.analyse(more=old).notes)
+
+
+def test_local_times_of_a_log_file_are_placed_by_what_the_journal_has_too() -> None:
+    journal = Journal().host_up()
+    wall = 1_795_000_000.0 + 5  # 11:06:45 UTC, in the words of a host two hours ahead
+    text = "2026-11-18 13:06:45.000 [Main] INFO  LINSTOR/Satellite/ff0000 SYSTEM - {}"
+    journal.say(
+        "Satellite",
+        text.format("NetComService started on port /0:0:0:0:0:0:0:0:3366"),
+        at=5,
+        unit="linstor-satellite.service",
+    )
+    line = msgspec.structs.replace(
+        journal.lines[-1],
+        boot="",
+        at=None,
+        wall=wall + 7200,
+        message=text.format("Controller connected and authenticated (10.0.0.1:1/1)"),
+        source="satellite.log",
+        transport="file",
+    )
+
+    events = journal.analyse(more=[line]).events
+
+    connected = next(event for event in events if event.kind is Kind.SATELLITE_CONNECTED)
+    assert connected.at == pytest.approx(5)
