@@ -92,6 +92,7 @@ async def serving(config: Config, *, act: bool = True) -> AsyncIterator[tuple[Pa
                     parts.loop,
                     parts.meter,
                     parts.boottime,
+                    names=config.web.names,
                 )
                 tasks.append(group.create_task(_beside("metrics", door), name="web"))
                 if afterwards.has_journal(config):

@@ -7,7 +7,7 @@ agent's start does not pay for it.
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -66,10 +66,16 @@ class Scene(Protocol):
 Families = Callable[[Snapshot, Report, float], tuple[Family, ...]]
 
 
-def application(scene: Scene, families: Families, boottime: Callable[[], float]) -> web.Application:
-    """Return what answers. ``families`` gives the metrics as of seconds since boot."""
+def application(
+    scene: Scene,
+    families: Families,
+    boottime: Callable[[], float],
+    names: Collection[str] = frozenset(),
+) -> web.Application:
+    """Return what answers. ``families`` gives the metrics as of seconds since boot; ``names`` are those of this host."""
     answers = _Answers(scene, families, boottime)
-    made = web.Application(middlewares=[_guarded], client_max_size=1024)
+    known = {"localhost", *(name.lower() for name in names)}
+    made = web.Application(middlewares=[_guard(scene, known)], client_max_size=1024)
     made.on_response_prepare.append(_add_headers)
     made.add_routes(
         [
@@ -138,16 +144,22 @@ class _Answers:
         return _lines(503, f"not ready: {report.grade}", *lines)
 
 
-@web.middleware
-async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Refuse what a page from elsewhere could have a browser ask by a name of its own (DNS rebinding)."""
-    if not _is_for_us(request):
-        raise web.HTTPMisdirectedRequest(text="ask by an address of this host, or by localhost\n")
-    return await handler(request)
+def _guard(scene: Scene, names: Collection[str]) -> Any:
+    """Return what refuses a browser that a page from elsewhere sends here by a name of its own (DNS rebinding)."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if not _is_for_us(request, {*names, scene.report.node.lower()}):
+            raise web.HTTPMisdirectedRequest(
+                text="ask by an address of this host, localhost or its name (web.names has others)\n"
+            )
+        return await handler(request)
+
+    return guarded
 
 
-def _is_for_us(request: web.Request) -> bool:
-    """Over TCP the host that was asked for must be an address or localhost: no name that others give out leads here."""
+def _is_for_us(request: web.Request, names: Collection[str]) -> bool:
+    """Over TCP the host that was asked for must be an address or one of our names."""
     transport = request.transport
     if transport is None or not isinstance(transport.get_extra_info("sockname"), tuple):
         return True  # the unix socket: no browser can be sent there
@@ -155,7 +167,7 @@ def _is_for_us(request: web.Request) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host in names
     return True
 
 

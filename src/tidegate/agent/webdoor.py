@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,8 @@ async def serve(
     scene: "Scene",
     meter: Meter,
     boottime: Callable[[], float],
+    *,
+    names: Collection[str] = (),
 ) -> None:
     """Serve until cancelled.
 
@@ -42,6 +44,7 @@ async def serve(
         scene: What is shown.
         meter: What gives the metrics.
         boottime: Seconds since boot.
+        names: By which this host may be asked over TCP, besides its host name and its name in LINSTOR.
     """
     with contextlib.ExitStack() as stack:
         sockets = await asyncio.to_thread(_listening, path, address)
@@ -55,7 +58,7 @@ async def serve(
         from aiohttp.web import AppRunner, SockSite  # noqa: PLC0415  as the module's text says
 
         runner = AppRunner(
-            web.application(scene, meter.families, boottime),
+            web.application(scene, meter.families, boottime, {socket.gethostname(), *names}),
             access_log=None,
             handle_signals=False,
             keepalive_timeout=30.0,

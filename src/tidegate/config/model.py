@@ -147,6 +147,9 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     listen: str = "off"
     """Where they are served over TCP as well: an address of this host and a port. Whoever reaches it may read names of volumes and
     instances; nothing can be changed there. ``127.0.0.1:13371`` is for this host alone."""
+    names: tuple[str, ...] = ()
+    """Names by which this host may be asked over TCP, besides addresses, ``localhost``, its host name and its name in LINSTOR. By other names a
+    web page from elsewhere could have a browser ask."""
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
