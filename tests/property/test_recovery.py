@@ -25,6 +25,8 @@ from tidegate.core.action import (
     Action,
     Outcome,
     OutcomeKind,
+    ReconnectSatellite,
+    RestartUnit,
     StartInstance,
     StartUnit,
     ValidatePool,
@@ -170,8 +172,8 @@ class Node(RuleBasedStateMachine):
                 self._start_allowed(instance.name, report)
             case AcknowledgeWarning(instance=instance):
                 assert self.view.instances[str(instance)].runs, "acknowledges for a stopped one"
-            case StartUnit():
-                raise AssertionError("starts a unit that runs")
+            case StartUnit() | RestartUnit() | ReconnectSatellite():
+                raise AssertionError("pulls a lever where nothing asks for it")
 
     def _start_allowed(self, name: str, report: Report) -> None:
         seen = self.view.instances[f"default/{name}"]
@@ -375,7 +377,7 @@ class Node(RuleBasedStateMachine):
                     acknowledged = msgspec.structs.replace(warned, status="acknowledged")
                     self.truth.warnings[instance.name] = acknowledged
                 self._end(flight, OutcomeKind.DONE if fate == "works" else OutcomeKind.FAILED)
-            case StartUnit():
+            case StartUnit() | RestartUnit() | ReconnectSatellite():
                 raise AssertionError("never sent here")
 
     def _start_ends(self, flight: Flight, name: str, fate: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from tidegate import __version__
 from tidegate.agent import verdicts
-from tidegate.agent.orders import Orders
+from tidegate.agent.orders import Orders, Recovering
 from tidegate.config.policy import GatePolicy
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import Subject
@@ -19,7 +19,6 @@ from tidegate.core.snapshot import Snapshot
 from tidegate.gate import decide
 from tidegate.health import why
 from tidegate.history.store import HistoryEvent
-from tidegate.recovery.step import Event, Step
 from tidegate.report import chain, document, status
 from tidegate.report.terminal import Terminal
 
@@ -29,36 +28,12 @@ EXIT_OF_GRADE = {Grade.OK: 0, Grade.FAILING: 1, Grade.DEGRADED: 4, Grade.UNKNOWN
 EXIT_USAGE = 2
 
 
-class Scene(Protocol):
+class Scene(Recovering, Protocol):
     """What views look at."""
 
     @property
     def snapshot(self) -> Snapshot:
         """What is known."""
-
-    @property
-    def report(self) -> Report:
-        """What it is worth."""
-
-    @property
-    def sentence(self) -> str:
-        """What recovery does now, or why nothing."""
-
-    @property
-    def acts(self) -> bool:
-        """False where nothing is ever done: it only observes."""
-
-    def tell(self, event: Event) -> None:
-        """Have the next cycle begin with ``event``."""
-
-    def preview(self, event: Event) -> Step:
-        """Return what recovery would do after ``event``; nothing is done."""
-
-    async def next_report(self) -> Report:
-        """Return the next report when it is there."""
-
-    def note(self, event: HistoryEvent) -> None:
-        """Have history remember ``event``."""
 
     def mutes(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer a request about mutes."""

@@ -49,6 +49,9 @@ class Scene:
     def note(self, event: HistoryEvent) -> None:
         raise AssertionError("nothing here is worth remembering")
 
+    def mutes(self, request: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError("nobody asked about mutes")
+
 
 class Clock:
     def __init__(self) -> None:

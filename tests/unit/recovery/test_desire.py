@@ -7,8 +7,8 @@ from tests.unit.recovery.world import BOOT_WALL, World, instance_id, running, st
 
 from tidegate.core.facts import InstanceFacts
 from tidegate.health import intent
+from tidegate.health.intent import Will
 from tidegate.recovery import desire
-from tidegate.recovery.desire import Will
 from tidegate.recovery.state import RecoveryState
 
 
