@@ -2,13 +2,14 @@
 """Write the pages that are made from code.
 
 docs/configuration.md from the configuration model: keys, defaults, allowed values and what each is for. docs/findings.md from the
-catalogues of finding codes: those of health, then those of the units of a boot.
+catalogues of finding codes: those of health, then those of the units of a boot. docs/causes.md from the causes of a boot.
 """
 
 import ast
 import sys
 from pathlib import Path
 
+from tidegate.boot import codes as causes
 from tidegate.config import environment, model, policy, values
 from tidegate.health import catalogue
 from tidegate.health.code import Code
@@ -37,7 +38,11 @@ Durations are seconds. This page is made from `src/tidegate/config` by `tools/ma
 
 def main(argv: list[str]) -> int:
     """Write the pages, or with ``--check`` say whether they are current."""
-    pages = {"configuration.md": page(), "findings.md": findings()}
+    pages = {
+        "configuration.md": page(),
+        "findings.md": findings(),
+        "causes.md": causes.document(),
+    }
     if argv == ["--check"]:
         current = (
             (ROOT / "docs" / name).read_text(encoding="utf-8") == text

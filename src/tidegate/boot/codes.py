@@ -362,3 +362,23 @@ CODES: Final = {
         "Tidegate mounted pools or started instances that Incus had not.", "Nothing to do.", 1
     ),
 }
+
+
+_HEAD: Final = """\
+# Causes
+
+What `tidegate boot explain` finds: one entry per code, by the layer it belongs to. Codes are stable; JSON and comparisons of boots name them. Made from
+`tidegate.boot.codes` by `tools/make_docs.py`.
+"""
+
+
+def document() -> str:
+    """Return the page on causes."""
+    lines = [_HEAD]
+    layer = ""
+    for code, entry in sorted(CODES.items()):
+        if code.partition(".")[0] != layer:
+            layer = code.partition(".")[0]
+            lines.append(f"## {layer}\n")
+        lines.append(f"### `{code}`\n\n{entry.means}\n\n- What to do: {entry.remedy}\n")
+    return "\n".join(lines)

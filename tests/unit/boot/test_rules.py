@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
+from tests import recordings
 from tests.boot_journals import Journal, codes
 
 from tidegate.boot import analyse
-from tidegate.boot.codes import CODES
+from tidegate.boot.codes import CODES, document
 from tidegate.boot.model import BootAnalysis, Cause, Hints, Outcome, Status
 
 ATTEMPT = 'level=warning msg="Failed auto start instance attempt" attempt={n} err="{err}" instance={name} maxAttempts=3 project=default'
@@ -560,3 +561,9 @@ def test_an_incusd_that_only_the_agent_started_after_a_power_cut() -> None:
 
     assert codes(boot) == ["incus.never-started"]
     assert boot.status is Status.LATE
+
+
+def test_the_page_on_causes_is_current() -> None:
+    current = (recordings.ROOT / "docs" / "causes.md").read_text(encoding="utf-8")
+
+    assert current == document(), "run: .venv/bin/python tools/make_docs.py"
