@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask the guard: it holds the controllers' credentials, and they are not everybody's (contract.md, safety 6)."""
 
+import asyncio
 import base64
 import hmac
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from tidegate.guard import interface, peers
+from tidegate.guard import interface, limits, peers
 from tidegate.guard.interface import Peer
 
+HEAD_LIMIT: Final = 64 * 1024
+"""Bytes of a request line or header field."""
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
 
@@ -82,3 +86,56 @@ def listening(place: str) -> socket.socket:
     made.listen(512)
     made.setblocking(False)
     return made
+
+
+class Door(web.Server):
+    """aiohttp's server with a narrow place before it: who has not shown that it may ask gets few connections, and no time.
+
+    So no other user of this host can use up what Incus needs (contract.md, safety 6).
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        uids: frozenset[int],
+        most: int,
+    ) -> None:
+        super().__init__(
+            handler,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=limits.IDLE,
+            max_line_size=HEAD_LIMIT,
+            max_field_size=HEAD_LIMIT,
+        )
+        self._uids = uids
+        self._most = most
+        self._unproven: set[web.RequestHandler] = set()
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Look who it is; a stranger has to prove himself soon."""
+        super().connection_made(handler, transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and peers.of_connection(connection) in self._uids:
+            return
+        if len(self._unproven) >= self._most:
+            transport.abort()
+            return
+        self._unproven.add(handler)
+        loop = asyncio.get_running_loop()
+        loop.call_later(limits.HEAD_WITHIN, self._expire, handler, transport)
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Forget him."""
+        self._unproven.discard(handler)
+        super().connection_lost(handler, exc)
+
+    def proven(self, handler: web.RequestHandler) -> None:
+        """Take in that a stranger brought the secret."""
+        self._unproven.discard(handler)
+
+    def _expire(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        if handler in self._unproven:
+            transport.abort()

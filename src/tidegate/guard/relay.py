@@ -23,7 +23,7 @@ from tidegate.clients.linstor import failover
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.core.trouble import Trouble
 from tidegate.guard import interface, limits, messages, stats
-from tidegate.guard.admission import Admission, Refused
+from tidegate.guard.admission import Admission, Door, Refused
 from tidegate.guard.directory import Directory, VersionAsker
 from tidegate.guard.interface import (
     Answer,
@@ -39,8 +39,6 @@ from tidegate.guard.onward import Upstream, failed, late
 
 JUDGE_WITHIN: Final = 1.0
 CHUNK: Final = 64 * 1024
-HEAD_LIMIT: Final = 64 * 1024
-"""Bytes of a request line or header field."""
 CONTROL: Final = "/tidegate/v1/"
 _HOP: Final = frozenset(
     {
@@ -88,14 +86,7 @@ class Guard:
         self._streams = 0
         self._counters = stats.Counters()
         self._began = clock()
-        self._server = web.Server(
-            self._handle,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=limits.IDLE,
-            max_line_size=HEAD_LIMIT,
-            max_field_size=HEAD_LIMIT,
-        )
+        self._server = Door(self._handle, admission.uids, self._bounds.unproven)
 
     async def serve(self, sockets: Sequence[socket.socket], ready: asyncio.Event) -> None:
         """Serve on listening ``sockets`` until cancelled."""
@@ -191,6 +182,7 @@ class Guard:
                 raise Refused("peer", 403, "this user may not ask the guard")
         else:
             self._admission.check(request, peer)
+            self._server.proven(request.protocol)
         path, _, query = target.partition("?")
         return Call(
             method=request.method,

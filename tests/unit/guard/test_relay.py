@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.guard_calls import answer
 
 from tidegate.clients.linstor.endpoints import Endpoints
+from tidegate.guard import limits
 from tidegate.guard.admission import Admission, listening
 from tidegate.guard.interface import (
     Answer,
@@ -262,6 +263,20 @@ async def test_another_user_brings_the_secret_or_gets_nothing_and_the_controller
         assert (await call(f"{url}/v1/x", Authorization=f"Basic {wrong}"))[0] == 403
         assert (await call(f"{url}/v1/x", Authorization=f"Basic {login}"))[0] == 200
     assert [one.get("authorization") for one in controller.headers] == [None]
+
+
+async def test_strangers_get_few_connections_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HEAD_WITHIN", 0.3)
+    controller = Controller()
+    login = base64.b64encode(b"tidegate:secret").decode()
+    async with controller.serving() as real, guard((real,), admission=NOBODY) as url:
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
+        async with asyncio.timeout(10):
+            assert [await reader.read() for reader, _ in idle] == [b""] * 100
+        for _, writer in idle:
+            writer.close()
+        assert (await call(f"{url}/v1/x", Authorization=f"Basic {login}"))[0] == 200
 
 
 async def test_the_active_controller_among_several_is_asked_and_another_when_it_goes() -> None:
