@@ -144,7 +144,9 @@ async def test_it_never_connects_to_incus(tmp_path: Path) -> None:
 
 async def test_it_goes_by_the_agent(tmp_path: Path) -> None:
     node = nodes.node(tmp_path, until_moment(FaultKind.DEVICE_MISSING, 4.0))
-    keep_map(node)  # as after any boot but the first; Incus itself is read late while it starts instances
+    keep_map(
+        node
+    )  # as after any boot but the first; Incus itself is read late while it starts instances
     async with node.running(), agent(node) as supervisor:
         await supervisor.until(bool)
         async with gate(tmp_path, nodes.config_file(node)) as running:
