@@ -28,6 +28,7 @@ from tidegate.guard.interface import (
     ForwardThen,
     PassAll,
     Reply,
+    Rules,
     Verdict,
     plain_error,
 )
@@ -101,7 +102,7 @@ class Named(PassAll):
 @contextlib.asynccontextmanager
 async def guard(
     urls: tuple[str, ...],
-    rules: PassAll | None = None,
+    rules: Rules | None = None,
     admission: Admission = ME,
     unix: Path | None = None,
 ) -> AsyncIterator[str]:
