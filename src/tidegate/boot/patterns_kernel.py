@@ -184,7 +184,7 @@ PATTERNS: Final = (
         Kind.IO_ERROR,
         "I/O error, dev ",
         "I/O error, dev sda, sector 12345 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
-        regex=r"I/O error, dev (?P<dev>\S+),",
+        regex=r"I/O error, dev (?!fd\d|sr\d)(?P<dev>\S+),",
         source="block/blk-core.c",
     ),
     Pattern(

@@ -180,6 +180,8 @@ def _storage(case: Case) -> None:
         rules_devices.errors_of(case, resources)
     elif reports and not explained:
         first = reports[0]
+        up = case.facts.first(Kind.UNIT_STARTED, INCUS_UNIT) is not None
+        hurt = case.facts.of(Kind.INSTANCE_ATTEMPT_FAILED, Kind.POOL_MOUNT_FAILED)
         case.graph.add(
             "satellite.error",
             "satellite",
@@ -187,6 +189,7 @@ def _storage(case: Case) -> None:
             begin=first.at,
             events=reports[:5],
             confidence=Confidence.LIKELY,
+            note=up and not hurt,
             alternatives=("storage.missing",),
             tell="the reports themselves, which name the command and its answer (read them together with the journal)",
         )
@@ -228,6 +231,9 @@ def _drbd(case: Case) -> None:
             rules_drbd.quorum(case, lost, [])
 
 
+_OURS: Final = frozenset({"java", "incusd", "tidegate", "python3"})
+
+
 def _kernel(case: Case) -> None:
     facts, graph = case.facts, case.graph
     for kind, code, text in (
@@ -242,12 +248,17 @@ def _kernel(case: Case) -> None:
             continue
         first = found[0]
         who = first.data.get("name") or first.data.get("dev") or ""
+        inside = kind is Kind.OOM_KILL and all(
+            "Memory cgroup" in event.evidence[0].text and event.data.get("name") not in _OURS
+            for event in found
+        )
         key = graph.add(
             code,
             "host",
             f"{text} at {secs(first.at)}{f' ({who})' if who else ''}: “{first.evidence[0].text[:160]}”.",
             begin=first.at,
             events=found[:5],
+            note=inside,  # a limit of an instance or a unit, not the host's memory
         )
         if code == "host.disk-full":
             _hurt_by_full_disk(case, key, first)

@@ -567,3 +567,28 @@ def test_the_page_on_causes_is_current() -> None:
     current = (recordings.ROOT / "docs" / "causes.md").read_text(encoding="utf-8")
 
     assert current == document(), "run: .venv/bin/python tools/make_docs.py"
+
+
+def test_a_report_of_the_satellite_that_hurt_nobody_is_a_remark() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6)
+    journal.satellite("Something odd [Report number 6B03EFC8-63795-000002]", at=6.5, level="ERROR")
+    journal.incus_up(10, 12)
+
+    boot = journal.analyse()
+
+    assert boot.status is Status.NOTHING_WRONG
+    assert [one.code for one in boot.causes] == ["satellite.error"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "I/O error, dev fd0, sector 0 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2",
+        "Memory cgroup out of memory: Killed process 4711 (mysqld) total-vm:4523456kB",
+    ],
+)
+def test_what_is_no_fault_of_the_host(line: str) -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 12)
+    journal.kernel(line, at=11, priority=3)
+
+    assert journal.analyse().status is Status.NOTHING_WRONG
