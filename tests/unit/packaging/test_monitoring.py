@@ -78,6 +78,7 @@ def exported() -> dict[str, set[str]]:
     tally = Tally(satellite_unit="s", born=0.0, known={"last-instance": 1.0})
     told = report(states=(state(instance("c1"), Grade.FAILING),))
     tally.saw(snapshot(), told)
+    tally.read(BootFigures(status="late"))
     found: dict[str, set[str]] = {"up": {"job"}, "tidegate_agent_up": set()}
     labels = {
         "tidegate_pool_mount_attempts": {"pool", "by", "outcome"},
@@ -86,6 +87,7 @@ def exported() -> dict[str, set[str]]:
         "tidegate_satellite_start_seconds": {"phase"},
         "tidegate_boot_moment_seconds": {"moment"},
         "tidegate_findings_by_code": {"code", "grade"},
+        "tidegate_boot_first_causes": {"code"},
         "tidegate_pool_down_since_timestamp_seconds": {"pool"},
     }
     for family in families.families(tally, snapshot(), told, now=1.0, version="1"):
