@@ -31,8 +31,10 @@ class Told:
         """Somebody hands over all that is written."""
 
     def begin(self) -> None:
-        """Forget everything: it is told again from the beginning of this boot."""
-        self.facts = JournalFacts()
+        """Forget everything that is told again from the beginning of this boot; a kernel that failed stays one that failed."""
+        self.facts = JournalFacts(
+            assertion=self.facts.assertion, assertion_at=self.facts.assertion_at
+        )
 
     def take(self, lines: Iterable[Line]) -> bool:
         """Take in ``lines``; True when they told something."""

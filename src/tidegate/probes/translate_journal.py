@@ -38,8 +38,10 @@ _WEDGED: Final = re.compile(
     r"|ASSERT FAILED"
     r"|BUG: (?:unable to handle|kernel NULL|soft lockup)"
     r"|kernel BUG at"
-    r"|task \S*drbd\S*:?\d* blocked for more than"
+    r"|RIP: \S*drbd"
+    r"|task drbd_\S+ blocked for more than"
 )
+"""Not a file system's thread that is blocked on a DRBD device: that is what suspended I/O looks like."""
 _FIELD: Final = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 _UNLOADED: Final = "Failed loading storage pool"
 _LOADED: Final = "Initialized storage pool"

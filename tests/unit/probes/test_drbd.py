@@ -127,3 +127,22 @@ async def test_a_hanging_program_is_lost_in_time(tmp_path: Path) -> None:
 async def test_switched_off() -> None:
     seen = await drbd.DrbdProbe(None, clock=Clock()).look(NEED)
     assert (seen.liveness, seen.drbd) == (Liveness.OFF, None)
+
+
+async def test_a_kernel_that_failed_is_asked_no_more(tmp_path: Path) -> None:
+    """No program is started that might never end; what is known of DRBD is said to be lost, and why."""
+    program = tmp_path / "drbdsetup"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\necho 'exists -'\n")
+    program.chmod(0o755)
+    client = DrbdClient(drbdsetup=str(program), module_file=None)
+    line: list[str] = []
+    probe = drbd.DrbdProbe(client, clock=lambda: 1.0, wedged=lambda: line[0] if line else None)
+    assert (await probe.look(base.Need())).liveness is Liveness.UP
+    (tmp_path / "started").unlink()
+    line.append("drbd a: ASSERTION x FAILED")
+    seen = await probe.look(base.Need())
+    assert seen.liveness is Liveness.LOST
+    assert seen.trouble is not None
+    assert "ASSERTION x FAILED" in seen.trouble.text
+    assert "reboot" in seen.trouble.hint
+    assert not (tmp_path / "started").exists()

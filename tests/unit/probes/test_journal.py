@@ -79,6 +79,8 @@ def test_encrypted_resources_that_were_skipped() -> None:
         ("drbd odd/0 drbd1001: disk( UpToDate -> Failed ) [local-io-error]", False),
         ("ext4: ASSERTION x FAILED", False),
         ("INFO: task kworker:77 blocked for more than 120 seconds.", False),
+        ("INFO: task jbd2/drbd1002-8:77 blocked for more than 120 seconds.", False),
+        ("RIP: 0010:drbd_worker+0x12/0x90 [drbd]", True),
     ],
 )
 def test_a_kernel_that_cannot_be_trusted(text: str, is_wedged: bool) -> None:
@@ -152,3 +154,10 @@ async def test_the_listener_hands_over_and_wakes_by_what_means_something(tmp_pat
     assert told_to.facts.satellite.synced_at is not None
     assert any(one.wakes for one in heard)
     assert not told_to.listens
+
+
+def test_a_kernel_that_failed_is_not_forgiven_when_the_journal_is_read_again() -> None:
+    told_to = made()
+    told_to.take([Line(at=1.0, kernel=True, text="drbd a: ASSERTION x FAILED")])
+    told_to.begin()
+    assert told_to.wedged() == "drbd a: ASSERTION x FAILED"
