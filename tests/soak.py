@@ -83,9 +83,12 @@ def sample(pid: int) -> Sample:
 
 
 async def soak(
-    directory: Path, *, volumes: int = VOLUMES, seconds: float, settle: float = 60.0
+    directory: Path, *, volumes: int = VOLUMES, seconds: float, settle: float = 180.0
 ) -> Soaked:
-    """Measure the agent for ``seconds`` after everything runs and ``settle`` seconds more have passed."""
+    """Measure the agent for ``seconds`` after everything runs and ``settle`` seconds more have passed.
+
+    So long because looks that hints ask for may at first use some seconds of CPU at once (``agent.pace.LOOK_MOST``).
+    """
     names = tuple(f"c{number:03}" for number in range(volumes))
     quick = nodes.quick(instance_start=0.01)
     node = nodes.node(directory, containers=names, local=(), timings=quick)

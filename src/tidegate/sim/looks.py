@@ -60,12 +60,21 @@ class Looks:
         self._node = NodeName(world.local)
         self._memory: dict[str, tuple[object, object]] = {}
         self._hangs_since: float | None = None
+        self._moment: tuple[int, list[VolumeId]] | None = None
+        self._seen: list[Observation] = []
         self._drbd: dict[str, DrbdResource] = {}
         self._daemon = IncusFacts(phase=IncusPhase.STOPPED)
 
     def all(self, snapshot: Snapshot, volumes: Iterable[VolumeId]) -> list[Observation]:
         """Look at every source, with the devices of ``volumes``; the order is that of the chain."""
         wanted = sorted(set(volumes))
+        moment = (self._world.clock.happened, wanted)
+        if moment == self._moment and self._hangs_since is None:
+            # Nothing has happened since: everything is as it was, and was seen once more. Which devices are looked at
+            # depends on what was seen before.
+            again = [msgspec.structs.replace(seen, at=self.now) for seen in self._seen]
+            return [*again, self.devices(snapshot, wanted)]
+        self._moment = moment
         looks = (
             self.host(),
             self.systemd(),
@@ -74,7 +83,9 @@ class Looks:
             self.devices(snapshot, wanted),
             self.incus(),
         )
-        return [seen for seen in looks if seen is not None]
+        found = [seen for seen in looks if seen is not None]
+        self._seen = [seen for seen in found if seen.source is not Source.DEVICES]
+        return found
 
     @property
     def now(self) -> float:
