@@ -5,6 +5,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -17,6 +18,9 @@ from tidegate.core.trouble import Trouble
 from tidegate.guard import interface, limits
 from tidegate.guard.directory import Directory
 from tidegate.guard.interface import Answer, CallClass
+
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks at a controller that a call waits for."""
 
 
 class Upstream:
@@ -81,24 +85,28 @@ class Upstream:
         Repeated once on another connection: what was certainly not sent, and a GET whose kept connection turned out to be closed.
         """
         patience = limits.PATIENCE[kind]
-        asked = asyncio.ensure_future(self._attempts(kind, method, target, headers, body))
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience.answer
+        began = loop.time()
+        watch: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            """A call that waits has the controller asked whether it lives at all."""
+            nonlocal watch
+            self.directory.suspect()
+            if self.directory.silent_for() > patience.hung:
+                limit.reschedule(loop.time())
+            else:
+                watch = loop.call_later(LOOK_EVERY, look)
+
         try:
-            while True:
-                left = end - loop.time()
-                done, _ = await asyncio.wait({asked}, timeout=max(0.0, min(left, 0.25)))
-                if done:
-                    return asked.result()
-                waited = patience.answer - left
-                if waited >= limits.CHECK_AFTER:
-                    self.directory.suspect()
-                if left <= 0 or self.directory.silent_for() > patience.hung:
-                    raise errors.ClientError(late(target, waited))
+            async with asyncio.timeout(patience.answer) as limit:
+                watch = loop.call_later(limits.CHECK_AFTER, look)
+                return await self._attempts(kind, method, target, headers, body)
+        except TimeoutError:
+            raise errors.ClientError(late(target, loop.time() - began)) from None
         finally:
-            if not asked.done():
-                asked.cancel()
-                await asyncio.wait({asked})
+            if watch is not None:
+                watch.cancel()
 
     async def _attempts(
         self,
