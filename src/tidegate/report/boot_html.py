@@ -156,7 +156,7 @@ def _lines(evidence: Sequence[Evidence]) -> Iterator[str]:
         at = parts.seconds(line.at) if line.at is not None else "?"
         where = parts.place(line)
         yield (
-            f"<li><span class=soft>{at}</span> {look.text(line.who)}: {look.text(line.text)}"
+            f"<li><span class=soft>{at}</span> {look.text(line.who)}: {look.text(parts.said(line))}"
             + (f" <span class=soft>[{look.text(where)}]</span>" if where else "")
             + "</li>"
         )

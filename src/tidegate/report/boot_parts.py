@@ -179,6 +179,11 @@ def name_of(boot: str) -> str:
     return boot[:12] if boot.isalnum() else boot[:32]
 
 
+def said(line: Evidence) -> str:
+    """Return what a line says, without the unit's name where systemd repeats it."""
+    return line.text.removeprefix(f"{line.who}: ")
+
+
 def place(line: Evidence) -> str:
     """Return where a line stands, as short as it can be found again."""
     if line.source and line.source != "journal" and line.line:

@@ -180,7 +180,7 @@ def _lines(
 ) -> Iterator[str]:
     for line in evidence:
         at = parts.seconds(line.at) if line.at is not None else "?"
-        text = line.text if most is None else _cut(line.text, most)
+        text = parts.said(line) if most is None else _cut(parts.said(line), most)
         where = f"  [{parts.place(line)}]" if parts.place(line) else ""
         yield terminal.wrap(f"{at:>9}  {line.who}: {text}{where}", indent=15, first=4)
 
