@@ -34,6 +34,7 @@ _RARE: Final = FIELDS[8:]
 _BIGGEST: Final = 10**17
 """Microseconds; more is damage."""
 _NOTHING: Final[Mapping[str, str]] = {}
+_PROOF: Final = frozenset({"MESSAGE", "__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP"})
 TOO_LONG: Final = "(a message longer than 4096 bytes, which journalctl leaves out)"
 
 
@@ -69,6 +70,9 @@ def json_line(line: bytes, number: int, source: str, notes: Notes) -> Entry | No
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
         return _odd(line, number, source, notes)
     at, wall, pid, priority = raw.at, raw.wall, raw.pid, raw.priority
+    if at < 0 and wall < 0 and not raw.message:
+        notes.add(f"{source}: a line that is no entry of a journal was passed over")
+        return None
     fields = _NOTHING
     if raw.job_type or raw.event or raw.code:
         fields = {
@@ -104,8 +108,8 @@ def _odd(line: bytes, number: int, source: str, notes: Notes) -> Entry | None:
     except (msgspec.DecodeError, RecursionError):
         notes.add(f"{source}: a line that is no JSON was passed over")
         return None
-    if not isinstance(fields, dict):
-        notes.add(f"{source}: a line that is no entry was passed over")
+    if not isinstance(fields, dict) or not (fields.keys() & _PROOF):
+        notes.add(f"{source}: a line that is no entry of a journal was passed over")
         return None
     return from_fields({str(name): text(value) for name, value in fields.items()}, number, source)
 

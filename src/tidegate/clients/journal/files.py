@@ -28,6 +28,8 @@ class Form(enum.StrEnum):
     PRETTY = "json-pretty"
     EXPORT = "export"
     REPORT = "error-report"
+    JOURNAL_TEXT = "journal-text"
+    """A journal in one of journalctl's short forms."""
     TEXT = "text"
     EMPTY = "empty"
     UNREADABLE = "unreadable"
@@ -46,8 +48,10 @@ def form_of(head: bytes) -> Form:
         return Form.PRETTY if start[1:2] in {b"\n", b"\r"} else Form.JSON
     if start.startswith((b"__CURSOR=", b"__REALTIME_TIMESTAMP=")):
         return Form.EXPORT
-    if start.startswith((_ZSTD, _XZ)):
+    if start.startswith((_ZSTD, _XZ)) or head.count(0) * 10 > len(head):
         return Form.UNREADABLE
+    if text.is_journal(head):
+        return Form.JOURNAL_TEXT
     return Form.TEXT
 
 
@@ -121,7 +125,7 @@ def from_chunks(chunks: Iterable[bytes], source: str, notes: Notes) -> Iterator[
             entry = reports.read(_bounded(_again(first, iterator)).lstrip(), source)
             if entry is not None:
                 yield entry
-        case Form.TEXT:
+        case Form.TEXT | Form.JOURNAL_TEXT:
             yield from text.read(lines.split(_again(first, iterator), source, notes), source, notes)
 
 

@@ -105,10 +105,21 @@ def directory(path: Path, notes: Notes) -> Iterator[Entry]:
     own = [one for one, form in forms if form is Form.JOURNAL]
     if own:
         yield from _journals(own, notes)
-    for wanted in ({Form.JSON, Form.EXPORT, Form.PRETTY}, {Form.TEXT, Form.REPORT}):
+    whole = {Form.JSON, Form.EXPORT, Form.PRETTY}
+    if own or any(form in whole for _, form in forms):
+        forms = [pair for pair in forms if not _again(pair[1], pair[0], notes)]
+    for wanted in (whole, {Form.JOURNAL_TEXT}, {Form.TEXT, Form.REPORT}):
         for one, form in forms:
             if form in wanted:
                 yield from files.read(one, notes, source=str(one.relative_to(path)))
+
+
+def _again(form: Form, path: Path, notes: Notes) -> bool:
+    """Return whether a file is a journal as text, which stands beside the whole one and says the same with less."""
+    if form is not Form.JOURNAL_TEXT:
+        return False
+    notes.add(f"{path.name}: a journal as text beside a whole one was passed over")
+    return True
 
 
 def _below(path: Path, depth: int) -> Iterator[Path]:

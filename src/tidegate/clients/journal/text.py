@@ -61,6 +61,22 @@ def wall_of(day: str, clock: str, zone: str | None) -> float | None:
     return moment.timestamp() + (float(f"0.{part}") if part else 0.0)
 
 
+_FORMS: Final = (_MONOTONIC, _ISO, _UNIX, _FULL, _SHORT)
+_OF_JOURNAL: Final = 3
+"""Lines in a journal's form among the first ones that make a file a journal."""
+
+
+def is_journal(head: bytes) -> bool:
+    """Return whether a file that begins with ``head`` is a journal in one of its short forms, not the log of one program."""
+    number = 0
+    for line in head.decode("utf-8", errors="replace").split("\n")[:20]:
+        found = next((form for one in _FORMS if (form := one.match(line)) is not None), None)
+        if found is not None:
+            told = _HOST.match(found["rest"])
+            number += told is not None and (told["pid"] is not None or told["who"] == "kernel")
+    return number >= _OF_JOURNAL
+
+
 class _State:
     """What earlier lines of a file say about the later ones."""
 

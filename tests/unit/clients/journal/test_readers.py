@@ -301,6 +301,19 @@ def test_a_folder_is_read_journals_first_and_links_are_not_followed(tmp_path: Pa
     assert [entry.source for entry in entries] == ["sub/z.json", "a.log"]
 
 
+def test_what_is_no_journal_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", json.dumps(LINE).encode())
+    put(tmp_path, "b.json", b'{"nodes": {"n1": 1}}\n{"x": [1, 2]}')
+    put(tmp_path, "c.db", b"SQLite format 3\x00" + b"\x00" * 5000)
+    put(tmp_path, "d.txt", b"[    1.5] n1 systemd[1]: one\n[    1.516867] n1 systemd[1]: one\n" * 5)
+    notes = Notes()
+
+    entries = list(read.directory(tmp_path, notes))
+
+    assert [entry.source for entry in entries] == ["a.json"]
+    assert any("d.txt: a journal as text" in note for note in notes.lines())
+
+
 def test_what_a_file_is_is_told_by_its_first_bytes() -> None:
     assert files.form_of(b"LPKSHHRH\x00") is files.Form.JOURNAL
     assert files.form_of(b'{"MESSAGE":"x"}') is files.Form.JSON
