@@ -6,6 +6,7 @@ volume may be used without its peer (contract.md, safety 1).
 """
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -79,7 +80,9 @@ class NetworkProbe:
 
     async def _try(self, name: NodeName, peer: base.Peer) -> _Tried:
         before = self._tried.get(name)
-        addresses = peer.addresses[:MOST_ADDRESSES]
+        # What answers at an address of our own is us: a name or a tunnel that leads back proves nothing of the peer.
+        others = (address for address in peer.addresses if not reach.has_address(address))
+        addresses = list(itertools.islice(others, MOST_ADDRESSES))
         async with asyncio.TaskGroup() as group:
             tries = {
                 address: group.create_task(

@@ -132,3 +132,13 @@ async def test_it_can_be_off() -> None:
 )
 def test_addresses_as_drbd_prints_them(text: str, found: tuple[str, int] | None) -> None:
     assert translate_drbd.address(text) == found
+
+
+async def test_an_address_of_our_own_is_no_peer(net: Net) -> None:
+    """LINSTOR may list a node under an address that leads back to this host."""
+    link = facts.connection(state="Connecting")
+    nodes = {"n2": facts.node(N2, addresses=("10.0.0.1",))}
+    net.says["10.0.0.1"] = Reach.ANSWERS
+    snapshot = facts.world(drbd={RD: facts.drbd_resource(connections=(link,))}, nodes=nodes)
+    seen = await net.look(snapshot)
+    assert (seen.peers[N2].reachable, net.tried) == (None, [])
