@@ -144,7 +144,10 @@ class Setup:
         if changed.refusals:
             raise errors.ClientError(changed.refusals[0])
         done += [f"written: {path}" for path in changed.paths]
-        await self._units(Manager.start_unit, (GUARD_SOCKET, GUARD_UNIT))
+        # One that runs already has the old guard.json: it is restarted, and its socket stays.
+        await self._units(Manager.start_unit, (GUARD_SOCKET,))
+        await self._units(Manager.restart_unit, (GUARD_UNIT,))
+        await self._units(Manager.start_unit, (GUARD_UNIT,))
         return tuple(done)
 
     async def _point(self, fresh: Record, intent: Intent, done: tuple[str, ...]) -> Outcome:
