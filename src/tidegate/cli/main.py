@@ -25,7 +25,7 @@ COMMANDS = {
     "pause": "have the agent act on nothing for a while",
     "resume": "end a pause: recovery goes on at once",
     "recover": "what recovery would do, in what order and why not now; or try one subject now",
-    "guard": "the proxy between Incus and LINSTOR: says \"not ready\" while that is the truth about this node",
+    "guard": 'the proxy between Incus and LINSTOR: says "not ready" while that is the truth about this node',
     "units": "order the boot: plan, apply, verify or remove what systemd is told",
     "devices": "devices first: DRBD comes up from what the node kept, before the satellite",
     "tune": "what would make boots shorter: measured advice, applied, proven, taken back",
