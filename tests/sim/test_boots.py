@@ -10,9 +10,19 @@ import msgspec
 import pytest
 
 from tidegate.sim.chance import by_chance
-from tidegate.sim.incus.values import MemberSpec, instance_id
+from tidegate.sim.faults import Fault, FaultKind
+from tidegate.sim.incus.timings import IncusTimings
+from tidegate.sim.incus.values import InstanceSpec, MemberSpec, instance_id
 from tidegate.sim.run import simulate
-from tidegate.sim.schedule import OBSERVED, Deed, Happening, Schedule, observed
+from tidegate.sim.schedule import (
+    OBSERVED,
+    Deed,
+    Happening,
+    Schedule,
+    layout,
+    observed,
+    server,
+)
 from tidegate.sim.watch import Result
 
 FIRST = 100
@@ -144,6 +154,37 @@ def test_incusd_that_nothing_starts_is_started() -> None:
     assert result.violations == ()
     assert len(result.runs) == 4
     assert all(moment is not None and 60 < moment < 63 for moment in result.up.values())
+
+
+def test_many_come_up_in_order_and_ever_more_at_once() -> None:
+    """80 instances, three of them with a priority: the width grows while starts are quick, the order is Incus's."""
+    names = tuple(f"c{number:02}" for number in range(80))
+    ranks = {"c03": "1", "c05": "9", "c07": "5"}
+    instances = tuple(
+        InstanceSpec(
+            name=name,
+            config={"boot.autostart.priority": ranks[name]} if name in ranks else {},
+        )
+        for name in names
+    )
+    offline = Fault(kind=FaultKind.NODE_OFFLINE, end=25.0)
+    schedule = Schedule(
+        name="many",
+        layout=layout(names, nodes=1),
+        server=server(instances),
+        faults=(offline,),
+        horizon=60.0,
+    )
+    result = simulate(schedule)
+    assert result.violations == ()
+    moments = [moment for moment in result.up.values() if moment is not None]
+    assert len(moments) == 80
+    one_by_one = 80 * IncusTimings().instance_start
+    assert max(moments) - 25.0 < one_by_one / 4, "more than the four at once that it begins with"
+    ranked = up(result, "c05", "c07", "c03")
+    assert ranked == sorted(ranked, key=lambda moment: moment or 0.0)
+    plain = [moment for name, moment in result.up.items() if name[-3:] not in ranks]
+    assert min(moment for moment in ranked if moment) > min(moment for moment in plain if moment)
 
 
 def test_an_hour_takes_no_time() -> None:
