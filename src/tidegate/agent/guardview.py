@@ -34,6 +34,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     binary: str = ""
     """incusd's program as it was: path, size and time of its last change. Another one may have a storage patch pending (D19)."""
+    boot_id: str = ""
+    pid: int | None = None
+    """Of the daemon that was seen ready with it: while it runs, a program that was put in its place has not run yet."""
     daemon_volumes: tuple[str, ...] = ()
     """Of :data:`DAEMON_VOLUMES`, those that name a volume on a LINSTOR pool."""
     version: str = ""
@@ -70,8 +73,11 @@ def draw(snapshot: Snapshot, before: Kept | None, binary: str) -> Kept | None:
     kept = before or Kept()
     told = snapshot.controller.value if snapshot.controller is not None else None
     fresh = _definitions(snapshot)
+    same = kept.boot_id == snapshot.boot_id and kept.pid == incus.value.pid
     return Kept(
-        binary=binary,
+        binary=kept.binary if same and kept.binary else binary,
+        boot_id=snapshot.boot_id,
+        pid=incus.value.pid,
         daemon_volumes=daemon_volumes(incus.value, snapshot),
         version=told.version if told is not None else kept.version,
         rest_api_version=told.rest_api_version if told is not None else kept.rest_api_version,

@@ -142,6 +142,21 @@ def test_it_is_kept_at_a_good_moment_only() -> None:
     assert guardview.draw(world(incus=STARTING), kept, "another") is None
 
 
+def test_a_program_put_in_the_place_of_a_running_one_is_not_taken_for_it() -> None:
+    """An upgrade without a restart: the patches of the new one are still to come."""
+    running = world(incus=IncusFacts(phase=IncusPhase.READY, version="7.0.2", pid=7))
+    kept = guardview.draw(running, None, BINARY)
+    assert kept is not None
+    still = guardview.draw(running, kept, "another")
+    assert still is not None
+    assert still.binary == BINARY
+    assert "storage patch" in guardview.exempt(booting(), still, "another")
+    restarted = world(incus=IncusFacts(phase=IncusPhase.READY, version="7.0.3", pid=8))
+    fresh = guardview.draw(restarted, still, "another")
+    assert fresh is not None
+    assert fresh.binary == "another"
+
+
 # --- volumes --------------------------------------------------------------------------------------
 
 
