@@ -315,7 +315,7 @@ class _Actor:
         if not standing.can:
             return Verdict(standing=standing, turn=Turn.WAITS)
         if not state.knows(str(standing.subject), seen_at):
-            return Verdict(standing=standing, turn=Turn.LOOKS)
+            return Verdict(standing=standing, turn=Turn.LOOKS, again_at=self._now + LOOK_WITHIN)
         again_at = max(state.budget(key).not_before for key in self._keys(standing))
         if again_at > self._now:
             return Verdict(standing=standing, turn=Turn.PAUSES, again_at=again_at)
@@ -340,6 +340,8 @@ class _Actor:
         return {"id": f"{self._snapshot.boot_id[:8]}-{self._now:.3f}-{number}", "cause": cause}
 
 
+LOOK_WITHIN = 0.5
+"""Seconds in which a look that was asked for should have come; one that tells nothing new wakes nobody by itself."""
 _IDLE = 10.0
 """``incus.service`` is seen inactive at least this long (seconds), whatever the boot's age, before it is started: an agent that was
 itself started late shall not run into the work of ``incus-startup.service``."""

@@ -82,7 +82,12 @@ def _all(first: int, count: int, workers: int) -> int:
     ]
     context = multiprocessing.get_context("forkserver")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        bad = [seed for found in pool.map(broken, chunks) for seed in found]
+        bad: list[int] = []
+        for found in pool.map(broken, chunks):
+            bad += found
+            for seed in found:
+                sys.stdout.write(f"seed {seed} breaks a rule\n")
+                sys.stdout.flush()
     took = clock.boottime() - began
     sys.stdout.write(
         f"{count} boots by chance (seeds {first} to {first + count - 1}) in {took:.0f} s on {workers} cores, "

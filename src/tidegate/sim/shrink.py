@@ -12,6 +12,8 @@ from tidegate.sim.schedule import PREFIX, Schedule
 
 T = TypeVar("T")
 MOST_RUNS = 400
+LEAST = 200.0
+"""Seconds of calm that are left at the end: with less, what is only slow would look as if it never came."""
 
 
 def smallest(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
@@ -54,8 +56,8 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
         yield msgspec.structs.replace(schedule, stray=())
     if schedule.allows_more:
         yield msgspec.structs.replace(schedule, allows_more=False)
-    if schedule.horizon > schedule.calm_at + 60:
-        yield msgspec.structs.replace(schedule, horizon=schedule.calm_at + 60)
+    if schedule.horizon > schedule.calm_at + LEAST:
+        yield msgspec.structs.replace(schedule, horizon=schedule.calm_at + LEAST)
 
 
 def _without_one(things: tuple[T, ...]) -> Iterator[tuple[T, ...]]:

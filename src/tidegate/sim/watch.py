@@ -25,7 +25,7 @@ from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, SubjectKind
 from tidegate.recovery import levers
 from tidegate.recovery.levers import Lever
-from tidegate.sim import faults
+from tidegate.sim import drbd, faults
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.linstor import wiring
@@ -241,6 +241,9 @@ class Watch:
         alone = len(world.lives) == 1 or not world.store.data.definitions[resource].drbd
         if alone or wiring.quorum_rule(world, resource):
             return  # with quorum DRBD itself decides, by letting the device be opened or not
+        side = world.drbd[world.local].resources.get(resource)
+        if side is not None and side.role is drbd.Role.PRIMARY:
+            return  # Incus's own pass uses it already: what that may do to data is done, and not by us
         for kind in (_KIND.SPLIT_BRAIN, _KIND.PEER_PRIMARY):
             if world.fault(kind, resource) is not None:
                 self.broken(f"starts {who} during {kind}")
@@ -254,7 +257,8 @@ class Watch:
         for who in self._expected():
             if self._incus.is_running(who):
                 self._up(who)
-            elif not self._could(who, report):
+            elif not self._could(who, report) or str(ids.instance(who)) in self._flying:
+                # What is being started may hang in Incus, which no one can shorten.
                 self._possible.pop(who, None)
             else:
                 self._possible.setdefault(who, self._world.now)
