@@ -108,6 +108,7 @@ class Guarding:
             self._kept = None
         self._unsaved: set[str] = set()
         self._drawn: tuple[object, ...] = ()
+        self._drawn_anew = asyncio.Event()
 
     # --- what the agent's loop says ---------------------------------------------------------------
 
@@ -123,7 +124,7 @@ class Guarding:
         kept = guardview.draw(snapshot, self._kept, binary(self._settings.root))
         if kept is not None and kept != self._kept:
             self._kept = kept
-            self._save(self._settings.state_dir / KEPT, kept, durable=True)
+            self._drawn_anew.set()
 
     def heard(self, snapshot: Snapshot, report: Report, verdicts: Sequence[Verdict]) -> None:
         """Take in a cycle of the loop, as `Loop.heard` is told."""
@@ -264,6 +265,18 @@ class Guarding:
 
     # --- what is remembered -----------------------------------------------------------------------
 
+    async def keep(self) -> None:
+        """Write what was drawn, whenever it was drawn anew, until cancelled: synced, which may take as long as a disk likes."""
+        while True:
+            await self._drawn_anew.wait()
+            self._drawn_anew.clear()
+            await asyncio.to_thread(self.write)
+
+    def write(self) -> None:
+        """Write what was drawn last."""
+        if self._kept is not None:
+            self._save(self._settings.state_dir / KEPT, self._kept, durable=True)
+
     def _remember(self, memory: Memory) -> None:
         if memory != self._memory:
             self._memory = memory
@@ -367,12 +380,16 @@ async def serve(
             local_truth=config.guard.local_truth,
             acts=act and config.recovery.enabled,
         )
-        guarding = Guarding(loop, settings, wake=observer.wake, devices=devices, boottime=boottime)
+        guarding = await asyncio.to_thread(
+            lambda: Guarding(loop, settings, wake=observer.wake, devices=devices, boottime=boottime)
+        )
         loop.heard = guarding.heard
         socket = GuardSocket(
             settings.run_dir / asking.SOCKET, guarding, lambda: secret_of(settings.state_dir)
         )
-        try:
-            await socket.serve(asyncio.Event())
-        except SocketUnusable as error:
-            _log.warning("%s", error, extra={"TIDEGATE_CODE": "guard.no-socket"})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(guarding.keep(), name="guarding-keep")
+            try:
+                await socket.serve(asyncio.Event())
+            except SocketUnusable as error:
+                _log.warning("%s", error, extra={"TIDEGATE_CODE": "guard.no-socket"})

@@ -4,6 +4,7 @@
 Asked on its unix socket, over which nothing is forwarded. Where it is not enabled (`tidegate guard enable`) there is no such source.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ class GuardProbe:
 
     async def look(self, _need: base.Need) -> Observation:
         """Say how the guard is now. One that does not answer is a fact, not a lost source."""
-        if not self._record.exists():
+        if not await asyncio.to_thread(self._record.exists):
             return base.silent(self.source, self._clock(), Liveness.OFF)
         return await base.bounded(self.source, self._clock, self._look(), limit=DEADLINE + 1.0)
 

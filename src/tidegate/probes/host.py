@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """This machine: DRBD's module, programs, the satellite's port, what lies behind storage pools. Reads files only, asks nobody."""
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ class HostProbe:
         self._drbd_file: str | None = None
 
     async def look(self, need: base.Need) -> Observation:
-        """Say what is there now. These are reads of the kernel's memory: they do not block.
+        """Say what is there now. What is read here is the kernel's memory and does not block; what lies on disks is read aside.
 
         The port is looked up in the kernel's tables: a connection of ours would occupy the satellite.
         """
@@ -70,9 +71,10 @@ class HostProbe:
         version = host.module_version(self._root)
         self._look_at_clock(now)
         if now - self._seldom_at >= SELDOM or need.storage != self._storage:
-            self._look_seldom(need, now)
+            await asyncio.to_thread(self._look_seldom, need, now)
         if version is None and now - self._modules_at >= MODULES_EVERY:
-            self._drbd_file, self._modules_at = programs.drbd_file(self._release, self._root), now
+            self._modules_at = now
+            self._drbd_file = await asyncio.to_thread(programs.drbd_file, self._release, self._root)
         facts = HostFacts(
             drbd_module=version,
             satellite_present=host.satellite_present(self._root),

@@ -168,6 +168,7 @@ async def test_a_host_never_seen_ready_is_never_turned_away(tmp_path: Path) -> N
         ready = IncusFacts(phase=IncusPhase.READY, version="7.0.2")
         node.scene.show(world(incus=ready))
         side.saw(node.scene.snapshot, node.scene.report, wants_mount=False)
+    side.write()
     kept = json.loads((tmp_path / "state" / guarding.KEPT).read_text())
     assert kept["binary"].startswith("/usr/libexec/incus/incusd ")
 
