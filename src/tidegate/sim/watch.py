@@ -244,10 +244,13 @@ class Watch:
         side = world.drbd[world.local].resources.get(resource)
         if side is not None and side.role is drbd.Role.PRIMARY:
             return  # Incus's own pass uses it already: what that may do to data is done, and not by us
-        for kind in (_KIND.SPLIT_BRAIN, _KIND.PEER_PRIMARY):
+        away = world.fault(_KIND.PEER_AWAY, "n2")
+        kinds = [_KIND.SPLIT_BRAIN]
+        if away is None or away.alive:
+            kinds.append(_KIND.PEER_PRIMARY)  # a machine that is off holds nothing
+        for kind in kinds:
             if world.fault(kind, resource) is not None:
                 self.broken(f"starts {who} during {kind}")
-        away = world.fault(_KIND.PEER_AWAY, "n2")
         if away is not None and away.alive:
             self.broken(f"starts {who} while its peer lives and is not connected")
 
