@@ -293,8 +293,9 @@ class Simulation:
                 self._kill_agent(forgets=happening.deed is Deed.KILL_AND_FORGET)
 
     def _wish(self, event: Event) -> None:
-        """A person tells the agent; where none runs at the moment, the command fails, and says so."""
-        if self.clock.now < self._alive_at:
+        """A person tells the agent; where none runs at the moment, the command says so, and the person repeats it."""
+        if self.clock.now < self._alive_at < math.inf:
+            self.clock.at(self._alive_at, functools.partial(self._wish, event))
             return
         self._wishes.append(event)
 
