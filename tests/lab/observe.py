@@ -63,6 +63,7 @@ class Watch:
         """
         if self.first_pass is None:
             self.first_pass = entered_active(self._machine, "incus.service")
+        if self.api is None:
             self.api = entered_active(self._machine, "incus-startup.service")
         return self.first_pass
 

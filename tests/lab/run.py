@@ -138,7 +138,7 @@ def _observe(
         if not each.running:
             raise host.LabError(f"machine {each.name} ended by itself at {now:.1f}")
         complete = (complete or now) if watch.all_run else None
-        if watch.first_pass is None and now > max(fault_end, asked + 1):
+        if None in (watch.first_pass, watch.api) and now > max(fault_end, asked + 1):
             watch.ask_first_pass()
             asked = now
         if _over(watch, now, what, complete):

@@ -7,6 +7,8 @@ from types import ModuleType
 from tests.lab import (
     golden,
     host,
+    special_decay,
+    special_devices,
     special_early,
     special_gone,
     special_limit,
@@ -24,6 +26,8 @@ TALES: dict[str, ModuleType] = {
     "early": special_early,
     "gone": special_gone,
     "limit": special_limit,
+    "decay": special_decay,
+    "devices": special_devices,
     "power": special_power,
     "naive": special_naive,
     "loop": special_loop,
