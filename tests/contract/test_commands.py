@@ -34,7 +34,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _AS_NOBODY = f"""
-import encodings.ascii, encodings.idna, encodings.latin_1, os, sys
+import concurrent.futures.thread, encodings.ascii, encodings.idna, encodings.latin_1, os, sys
 import tidegate.agent.direct, tidegate.agent.service, tidegate.cli.main, tidegate.cli.status, tidegate.cli.wait
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 sys.exit(tidegate.cli.main.main(sys.argv[1:]))

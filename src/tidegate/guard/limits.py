@@ -46,23 +46,13 @@ SEARCH_FAST_FOR: Final = 60.0
 
 HEAD_WITHIN: Final = 10.0
 """Seconds for a request's head, from its first byte."""
-FIRST_REQUEST_WITHIN: Final = 30.0
-"""Seconds from the connection to its first request."""
 IDLE: Final = 3600.0
 """Seconds a connection may stay without a request. Long: closing one while a client sends on it loses its request (L32)."""
 PROGRESS: Final = 60.0
 """Seconds in which at least something of a body must move, in either direction."""
-SEND_WITHIN: Final = 10.0
-"""Seconds that a client has to take the guard's own answer."""
-GRACE: Final = 20.0
-"""Seconds that calls under way get when the guard stops."""
 
 POOL_IDLE: Final = 10.0
 """Seconds that a connection to a controller is kept for the next call (LINSTOR itself closes idle ones after 30 s)."""
-POOL_IDLE_CHANGE: Final = 1.0
-"""The same for a call that must not be repeated: the older the connection, the likelier it is closed under the call."""
-POOL_MOST: Final = 64
-"""Unused connections kept to one controller."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

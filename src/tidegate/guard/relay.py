@@ -281,6 +281,8 @@ class Guard:
                     body = await response.content.read(interface.BODY_LIMIT + 1)
                     while not response.content.at_eof() and len(body) <= interface.BODY_LIMIT:
                         body += await response.content.read(CHUNK)
+                    if len(body) > interface.BODY_LIMIT:
+                        return failed(_too_big(call.target))
                     return Answer(
                         status=response.status,
                         reason=response.reason or "",
@@ -386,6 +388,14 @@ class Guard:
         if login is not None:
             kept.append(("Authorization", login))
         return [*kept, (failover.LOOP_HEADER, "1")]
+
+
+def _too_big(target: str) -> Trouble:
+    return Trouble(
+        code="controller.too-big",
+        text=f"the answer to {target.partition('?')[0]} is larger than {interface.BODY_LIMIT} bytes",
+        hint="no node and no resource has so much to tell: report it",
+    )
 
 
 def _busy() -> Trouble:
