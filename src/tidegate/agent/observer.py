@@ -44,8 +44,11 @@ class Observer:
         node: Callable[[], NodeName],
         boot: Boot,
         listeners: Sequence[Listener] = (),
+        put_off: float = 0.0,
         cpu: Callable[[], float] = clock.cpu,
     ) -> None:
+        """``put_off``: seconds before the first look at sources that only explain; a host that boots has better things to do."""
+        self._put_off = put_off
         self._node = node
         self._probes = probes
         self._policy = policy
@@ -157,6 +160,8 @@ class Observer:
 
     async def _watch(self, probe: Probe) -> None:
         bell = self._bells[probe.source]
+        if self._is_put_off(probe.source):
+            await asyncio.sleep(self._put_off)
         while True:
             began, used = self._boottime(), self._cpu()
             self._take(await self._look(probe))
@@ -172,6 +177,9 @@ class Observer:
                 cost=cost,
             )
             await bell.wait(pause)
+
+    def _is_put_off(self, source: Source) -> bool:
+        return self._put_off > 0 and source.is_optional
 
     def _share(self) -> float:
         return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST

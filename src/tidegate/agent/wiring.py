@@ -59,6 +59,8 @@ from tidegate.probes.network import NetworkProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
 
 FLUSH_WITHIN = 3.0
+PUT_OFF = 5.0
+"""Seconds after which an agent first looks at what only explains: journal, network, guard."""
 SPARE_INCUS = 3.0
 """Seconds between two whole readings of an incusd that is starting its instances."""
 OBSERVES = "observes only: acts on nothing"
@@ -95,7 +97,9 @@ async def open_parts(
         boot = this_boot(Path(config.host.root))
         clients = _Clients(config, wanted, boot, repeated=keep)
         stack.push_async_callback(clients.close)
-        observer = _observer(config, clients, wanted, boot, listen=listen)
+        observer = _observer(
+            config, clients, wanted, boot, listen=listen, put_off=PUT_OFF if keep else 0.0
+        )
         clients.linstor.unnamed = lambda: discovery.unnamed(observer.snapshot)
         recorder, meter = _kept(config, observer.snapshot) if keep else (None, None)
         if recorder is not None and meter is not None:
@@ -260,7 +264,13 @@ class _Clients:
 
 
 def _observer(
-    config: Config, clients: _Clients, wanted: WantedMap | None, boot: Boot, *, listen: bool
+    config: Config,
+    clients: _Clients,
+    wanted: WantedMap | None,
+    boot: Boot,
+    *,
+    listen: bool,
+    put_off: float,
 ) -> Observer:
     snapshot = Snapshot(
         at=boot.seconds(),
@@ -286,6 +296,7 @@ def _observer(
         node=lambda: clients.linstor.node,
         boot=boot,
         listeners=clients.listeners(paths) if listen else (),
+        put_off=put_off,
     )
     return observer
 
