@@ -1,5 +1,6 @@
 """What every test may rely on: the ``needs`` marker."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -42,6 +43,15 @@ def is_there(need: str) -> bool:
     """Whether this machine has ``need``: a name of :data:`NEEDS` or a program."""
     known = NEEDS.get(need)
     return known() if known else shutil.which(need) is not None
+
+
+def pytest_configure() -> None:
+    """Keep pytest-asyncio from making a loop of its own in passing.
+
+    It asks for the current event loop before its first test; one made by that asking would be dropped, unclosed, by the first
+    ``asyncio.run`` of a test that is not asynchronous, and the warning would fail whichever test runs when it is collected.
+    """
+    asyncio.set_event_loop(None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
