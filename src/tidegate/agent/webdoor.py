@@ -47,7 +47,7 @@ async def serve(
         names: By which this host may be asked over TCP, besides its host name and its name in LINSTOR.
     """
     with contextlib.ExitStack() as stack:
-        sockets = await asyncio.to_thread(_listening, path, address)
+        sockets = _listening(path, address)
         for one in sockets:
             stack.enter_context(one)
         if not sockets:
@@ -74,7 +74,7 @@ async def serve(
 
 
 def _listening(path: Path, address: tuple[str, int] | None) -> list[socket.socket]:
-    """Return the sockets that could be had; files and names may take their time, so this is done off the loop."""
+    """Return the sockets that could be had. Nothing here waits: the address is a number, the directory lies in memory."""
     found = []
     try:
         found.append(_unix(path))

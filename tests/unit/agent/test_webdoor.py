@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import subprocess
@@ -47,6 +48,19 @@ def test_the_agents_start_imports_neither_server_nor_exporter() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert not DEAR & set(done.stdout.split())
+
+
+async def test_a_door_that_is_closed_while_it_opens_leaves_no_socket(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    serving = asyncio.ensure_future(
+        webdoor.serve(path, ("127.0.0.1", 0), Scene(), meter(), lambda: 75.0)
+    )
+    await asyncio.sleep(0)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    gc.collect()  # a socket that was dropped unclosed warns, and a warning is an error
+    assert not path.exists()
 
 
 @contextlib.asynccontextmanager
