@@ -2,22 +2,21 @@
 """An event loop whose end waits for nobody: a thread that resolves a name may hang for minutes, and cannot be cancelled."""
 
 import asyncio
-import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run ``main`` as ``asyncio.run`` would, and return what it returns.
+class _Loop(asyncio.SelectorEventLoop):
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002  asyncio's
+        """Wait for no thread. ``close`` has each end once its work is done, and Python's own end waits for it (``cli.main``)."""
 
-    While threads are left the loop is not closed, since that would wait for them: the process then ends by ``os._exit``
-    (``cli.main``).
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run ``main`` as ``asyncio.run`` would, and return what it returns; threads that hang are left behind.
+
+    A process that ends with such threads should do so by ``os._exit`` (``cli.main``).
     """
-    runner = asyncio.Runner()
-    try:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
-    finally:
-        if threading.active_count() == 1:
-            runner.close()

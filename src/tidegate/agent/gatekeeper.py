@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from tidegate.agent import verdicts
+from tidegate.agent import ending, verdicts
 from tidegate.agent.boot import Boot, this_boot
 from tidegate.clients import errors
 from tidegate.clients.systemd import notify
@@ -51,12 +51,9 @@ _log = logging.getLogger("tidegate.gate")
 
 
 def run(config: Config) -> int:
-    """Hold until the verdict, or until told to stop; returns the exit code. ``config`` must have Incus switched off.
-
-    The process should end by ``os._exit``: the event loop is left open, since closing it would wait for threads that resolve names.
-    """
+    """Hold until the verdict, or until told to stop; returns the exit code. ``config`` must have Incus switched off."""
     try:
-        asyncio.Runner().run(_run(config))
+        ending.run(_run(config))
     except errors.ClientError as error:
         return let_go_unconfigured(str(error.trouble))
     return 0
