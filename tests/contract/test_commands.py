@@ -9,7 +9,7 @@ import re
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -48,8 +48,12 @@ async def tidegate(
     env: dict[str, str] | None = None,
     folder: Path,
     program: str | None = None,
+    told: Callable[[str], None] = lambda _line: None,
 ) -> Done:
-    """Run the command in an environment that shows nothing of this machine's own Tidegate, LINSTOR or Incus."""
+    """Run the command in an environment that shows nothing of this machine's own Tidegate, LINSTOR or Incus.
+
+    ``told`` gets each line of standard error as it comes.
+    """
     program = _AS_NOBODY if unprivileged else program
     clean = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"}
     clean |= {
@@ -69,12 +73,17 @@ async def tidegate(
         env=clean | (env or {}),
         cwd="/",
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    reading = asyncio.ensure_future(process.stdout.read())
+    err = ""
     async with asyncio.timeout(nodes.WITHIN):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(
-        code=process.returncode, out=out.decode(), err=err.decode(), took=loop.time() - began
-    )
+        async for line in process.stderr:
+            err += line.decode()
+            told(line.decode())
+        out = await reading
+        code = await process.wait()
+    return Done(code=code, out=out.decode(), err=err, took=loop.time() - began)
 
 
 def last_line(text: str) -> str:
@@ -355,10 +364,17 @@ async def test_an_agent_that_can_have_no_socket_says_so(tmp_path: Path, name: st
 
 
 async def test_wait_without_an_agent_until_all_is_ready(tmp_path: Path) -> None:
-    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, 2.0))
+    node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, None))
+
+    def heard(line: str) -> None:
+        if "satellite: OFFLINE" in line:
+            node.world.clear_faults()
+
     async with node.running():
         config = str(nodes.config_file(node))
-        done = await tidegate("wait", "--timeout", "20", "--config", config, folder=tmp_path)
+        done = await tidegate(
+            *("wait", "--timeout", "20", "--config", config), folder=tmp_path, told=heard
+        )
     assert (done.code, done.out) == (OK, "satellite and 3 volumes are ready\n")
     assert "no agent runs" in done.err
     assert "satellite: OFFLINE" in done.err

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002  asyncio's
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for no thread. ``close`` has each end once its work is done, and Python's own end waits for it (``cli.main``)."""
 
 
