@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -203,14 +204,22 @@ async def test_an_agent_that_comes_later_is_followed(tmp_path: Path) -> None:
                 assert node.now() >= 6.0
 
 
+def let_go_after(log: str) -> float:
+    """Seconds after which the gate gave up; on a loaded machine that is later than its limit."""
+    found = re.search(r"Incus is let go after ([0-9.]+) s", log)
+    assert found, log
+    return float(found[1])
+
+
 async def test_at_the_limit_incus_is_let_go(tmp_path: Path) -> None:
     node = nodes.node(tmp_path, until_moment(FaultKind.NODE_OFFLINE, FOREVER))
     async with node.running():
         keep_map(node)
-        async with gate(tmp_path, nodes.config_file(node), "--limit", "1500ms") as running:
+        async with gate(tmp_path, nodes.config_file(node), "--limit", "2s") as running:
             assert await running.ended() == 0
             told = running.told
-    assert "Incus is let go after 1.5 s: gave up after 2 s, 0 of 4 ready: satellite:" in running.log
+    assert 2.0 <= let_go_after(running.log) < 60
+    assert re.search(r"gave up after \d+ s.*, 0 of 4 ready: \S", running.log)
     assert any(line.startswith("STATUS=waits for") for line in told)
     assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in told)
     assert told[-1].startswith("STATUS=Incus is let go")
@@ -224,7 +233,7 @@ async def test_the_cap_cuts_the_limit(tmp_path: Path) -> None:
         async with gate(tmp_path, nodes.config_file(node), *arguments) as running:
             assert await running.ended() == 0
     assert "the limit of 1200 s is cut to the cap of 1 s" in running.log
-    assert "Incus is let go after 1.0 s" in running.log
+    assert 1.0 <= let_go_after(running.log) < 60
 
 
 async def test_fail_closed_goes_on_until_a_shutdown_begins(tmp_path: Path) -> None:
