@@ -21,8 +21,8 @@ SATELLITE_UNIT: Final = "linstor-satellite.service"
 DRIVER_WANTS: Final = "/usr/share/linstor-server/bin/Satellite"
 """The only place at which Incus's driver looks for the satellite (facts/incus.md D53)."""
 
-_OWN_PLACES: Final = ("/etc/systemd/system/", "/usr/local/lib/systemd/system/")
-"""Where a person puts a unit; packages put theirs elsewhere."""
+_PACKAGED: Final = ("/usr/lib/systemd/system/", "/lib/systemd/system/")
+"""Where packages put their units; whatever lies elsewhere, or is linked from there, is a person's."""
 _PREFIXES: Final = "-@:+!|"
 
 
@@ -108,7 +108,7 @@ def _satellite(unit: Unit) -> SatellitePackaging | None:
 
 
 def _is_own(unit: Unit) -> bool:
-    return unit.path is not None and unit.path.startswith(_OWN_PLACES)
+    return unit.path is not None and not unit.path.startswith(_PACKAGED)
 
 
 def _unusable(unit: Unit) -> Refusal:

@@ -60,3 +60,15 @@ def test_a_drop_in_that_runs_something_else_is_not_the_package_any_more() -> Non
     text = "[Service]\nExecStart=\nExecStart=/usr/bin/wrapper\n"
     files = {f"{unit_trees.ETC}/incus.service.d/x.conf": text}
     assert refusal("debian", files)[0] == "units.unknown-packaging"
+
+
+def test_a_unit_that_is_linked_from_a_source_tree_is_a_persons() -> None:
+    """`systemctl link /opt/src/incus.service`."""
+    unit = "[Unit]\nAfter=network-online.target\n[Service]\nExecStart=/opt/go/bin/incusd --group incus-admin\n"
+    files = {
+        f"{unit_trees.ETC}/incus.service": "-> /opt/src/incus.service",
+        "/opt/src/incus.service": unit,
+    }
+    found = of("debian", files)
+    assert isinstance(found, Packaging)
+    assert (found.incus, found.satellite) == (IncusPackaging.SOURCE, SatellitePackaging.PACKAGE)
