@@ -25,7 +25,8 @@ from tidegate.units.tree import Index, Load
 
 _DATABASE_MOUNT: Final = "var-lib-linstor.mount"
 """Below which a controller keeps its database (facts/linstor.md 2.1)."""
-_BRING_UP: Final = ("drbd-reactor.service", "drbd.service")
+_REACTOR: Final = "drbd-reactor.service"
+_BRING_UP: Final = (_REACTOR, "drbd.service")
 _CONTROLLER_UNIT: Final = "linstor-controller.service"
 _LEASES: Final = "var/lib/incus/networks/*/dnsmasq.leases"
 _DEADLINE: Final = 2.0
@@ -80,41 +81,101 @@ def urls(wanted: WantedMap | None, config: Mapping[str, str]) -> tuple[str, ...]
     return found or (wanted.controllers if wanted is not None else ())
 
 
-def controller(index: Index, urls: tuple[str, ...], local: Local, told: Told | None) -> Controller:
-    """Return where the controllers are; UNKNOWN, with the reason, for whatever cannot be seen. Nothing is guessed."""
-    if index.unit(_CONTROLLER_UNIT).load is Load.LOADED:
+def controller(
+    index: Index,
+    urls: tuple[str, ...],
+    local: Local,
+    told: Told | None,
+    kept: WantedMap | None = None,
+) -> Controller:
+    """Return where the controllers are; UNKNOWN, with the reason, for whatever cannot be seen. Nothing is guessed.
+
+    While Incus does not run (``told`` is None) its instances are known from the map that was ``kept`` and from its leases: that is when a
+    boot hangs and somebody asks why. That a unit of a controller is installed means nothing; that something starts it does.
+    """
+    if told is None:
+        found = _in_kept_instance(urls, local, kept)
+        if found is not None:
+            return found
+        return _here(index) if _starts(index) else Controller(because=_unasked(index, urls))
+    hosts_named = [urlsplit(url).hostname or "" for url in urls]
+    owners = [_owner(name, told, local, here=_is_here(index)) for name in hosts_named]
+    instance = next((one for one in owners if isinstance(one, wire.Instance)), None)
+    if instance is not None:
+        others = not {Place.OTHER_HOST, Place.THIS_HOST}.isdisjoint(
+            one for one in owners if isinstance(one, Place)
+        )
+        return _in_instance(instance, told, others=others)
+    if Place.THIS_HOST in owners or _starts(index):
         return _here(index)
     if not urls:
         return Controller(because="no controller's address is known")
-    if told is None:
-        return Controller(
-            because="Incus does not run, so it is not known which addresses are its instances'"
-        )
-    owners = [_owner(urlsplit(url).hostname or "", told, local) for url in urls]
-    found = next((one for one in owners if isinstance(one, wire.Instance)), None)
-    if found is not None:
-        return _in_instance(found, told, others=Place.OTHER_HOST in owners)
     reasons = [one for one in owners if isinstance(one, str) and not isinstance(one, Place)]
     if reasons:
         return Controller(because="; ".join(dict.fromkeys(reasons)))
     return Controller(place=Place.OTHER_HOST)
 
 
+def _unasked(index: Index, urls: tuple[str, ...]) -> str:
+    if _is_here(index):
+        return f"{_CONTROLLER_UNIT} is installed, but nothing starts it, and Incus does not run"
+    if not urls:
+        return "no controller's address is known"
+    return "Incus does not run, so it is not known which addresses are its instances'"
+
+
+def _in_kept_instance(
+    urls: tuple[str, ...], local: Local, kept: WantedMap | None
+) -> Controller | None:
+    """Return the controller in an instance that is known without asking Incus; None says nothing."""
+    for host in (urlsplit(url).hostname or "" for url in urls):
+        known = _addresses_of(host, local)
+        leased = {lease.name for lease in local.leases if lease.address in known}
+        for one in kept.instances if kept is not None else ():
+            name = one.id.name
+            if host == name or host.startswith(f"{name}.") or name in leased:
+                on_linstor = {pool.name for pool in kept.pools} if kept is not None else set()
+                return Controller(
+                    place=Place.INSTANCE_HERE,
+                    instance=str(one.id),
+                    instance_on_linstor=not on_linstor.isdisjoint(one.pools),
+                )
+    return None
+
+
+def _is_here(index: Index) -> bool:
+    return index.unit(_CONTROLLER_UNIT).load is Load.LOADED
+
+
+def _starts(index: Index) -> bool:
+    """Return whether this host starts a controller: its unit is enabled, or drbd-reactor is, or its database is mounted from DRBD."""
+    pulled = bool(index.pulled_in_by(_CONTROLLER_UNIT))
+    return _is_here(index) and (pulled or _has_reactor(index) or _mounts_drbd(index))
+
+
+def _mounts_drbd(index: Index) -> bool:
+    return index.unit(_DATABASE_MOUNT).value("Mount", "What").startswith("/dev/drbd")
+
+
+def _has_reactor(index: Index) -> bool:
+    return index.unit(_REACTOR).load is Load.LOADED and bool(index.pulled_in_by(_REACTOR))
+
+
 def _here(index: Index) -> Controller:
-    mount = index.unit(_DATABASE_MOUNT)
-    on_drbd = mount.value("Mount", "What").startswith("/dev/drbd")
+    """A promoter of drbd-reactor starts services where its DRBD resource is: what nothing else starts has its database there."""
+    promoted = _has_reactor(index) and not index.pulled_in_by(_CONTROLLER_UNIT)
     by_system = any(
         index.unit(name).load is Load.LOADED and index.pulled_in_by(name) for name in _BRING_UP
     )
     return Controller(
         place=Place.THIS_HOST,
-        database_on_drbd=on_drbd,
+        database_on_drbd=promoted or _mounts_drbd(index),
         brought_up_by=BroughtUpBy.SYSTEM if by_system else BroughtUpBy.UNKNOWN,
     )
 
 
-def _owner(host: str, told: Told, local: Local) -> wire.Instance | Place | str:
-    """Return the instance at ``host``, OTHER_HOST, or why neither can be said."""
+def _owner(host: str, told: Told, local: Local, *, here: bool) -> wire.Instance | Place | str:
+    """Return the instance at ``host``, THIS_HOST, OTHER_HOST, or why none can be said; ``here``: this host has a controller's unit."""
     for instance in told.instances:
         if host == instance.name or host.startswith(f"{instance.name}."):
             return instance
@@ -123,8 +184,8 @@ def _owner(host: str, told: Told, local: Local) -> wire.Instance | Place | str:
         return f"nothing on this host says which address {host} has (DNS is not asked)"
     reasons = []
     for address in known:
-        owner = _at(address, told, local)
-        if not isinstance(owner, str) or owner is Place.OTHER_HOST:
+        owner = _at(address, told, local, here=here)
+        if not isinstance(owner, str) or isinstance(owner, Place):
             return owner
         reasons.append(owner)
     return reasons[0]
@@ -137,7 +198,7 @@ def _addresses_of(host: str, local: Local) -> tuple[str, ...]:
         return local.names.get(host.lower().rstrip("."), ())
 
 
-def _at(address: str, told: Told, local: Local) -> wire.Instance | Place | str:
+def _at(address: str, told: Told, local: Local, *, here: bool) -> wire.Instance | Place | str:
     parsed = ipaddress.ip_address(address)
     leases = [lease for lease in local.leases if lease.address == address]
     mac = local.neighbours.get(address) or _mac_in(parsed)
@@ -148,6 +209,8 @@ def _at(address: str, told: Told, local: Local) -> wire.Instance | Place | str:
         if (mac and mac in cards) or any(_has(instance, cards, lease) for lease in leases):
             return instance
     if parsed.is_loopback or address in local.own:
+        if here:
+            return Place.THIS_HOST
         return f"{address} is this host's own, but it has no {_CONTROLLER_UNIT}: something else serves there"
     if address in local.neighbours:
         return Place.OTHER_HOST

@@ -11,8 +11,8 @@ from tidegate.agent import unitplace
 from tidegate.agent.unitplace import Lease, Local, Told
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import PoolAnswer
-from tidegate.core.ids import NodeName
-from tidegate.core.wanted import WantedMap
+from tidegate.core.ids import InstanceId, InstanceName, NodeName, PoolName, ProjectName
+from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool
 from tidegate.units.deadlock import BroughtUpBy, Controller, Place
 from tidegate.units.tree import Index
 
@@ -138,6 +138,71 @@ def test_a_controller_of_this_host_with_its_database_on_drbd(*, reactor: bool, b
     assert unitplace.controller(index, (), Local(), None) == Controller(
         place=Place.THIS_HOST, database_on_drbd=True, brought_up_by=BroughtUpBy(by)
     )
+
+
+CONTROLLER = {f"{unit_trees.ETC}/linstor-controller.service": "[Service]\nExecStart=/usr/bin/C\n"}
+WANTS = f"{unit_trees.ETC}/multi-user.target.wants"
+ENABLED = {f"{WANTS}/linstor-controller.service": "-> ../linstor-controller.service"}
+
+
+def index_of(*files: dict[str, str]) -> Index:
+    return Index(unit_trees.host_tree("debian", {k: v for one in files for k, v in one.items()}))
+
+
+def test_a_controllers_unit_that_nothing_starts_hides_no_instance() -> None:
+    """LINBIT's packages are often installed on every node, the controller's unit disabled."""
+    local = Local(neighbours={"192.0.2.7": MAC, "192.0.2.8": OTHER}, own=frozenset({"192.0.2.1"}))
+
+    def found(url: str, *files: dict[str, str]) -> Controller:
+        urls = tuple(f"http://{host}:3370" for host in url.split(","))
+        return unitplace.controller(index_of(CONTROLLER, *files), urls, local, told(CTL))
+
+    assert found("192.0.2.7") == found("192.0.2.7", ENABLED) == IN_CTL
+    assert found("192.0.2.8").place is Place.OTHER_HOST
+    assert found("192.0.2.1").place is Place.THIS_HOST
+    assert found("192.0.2.8", ENABLED).place is Place.THIS_HOST
+    both = msgspec.structs.replace(IN_CTL, others=True)
+    assert found("192.0.2.7,192.0.2.8") == found("192.0.2.7,127.0.0.1", ENABLED) == both
+    asleep = unitplace.controller(index_of(CONTROLLER), (), Local(), None)
+    assert asleep.place is Place.UNKNOWN
+    assert "nothing starts it" in asleep.because
+
+
+def test_what_drbd_reactor_alone_starts_has_its_database_on_drbd() -> None:
+    reactor = {
+        f"{unit_trees.ETC}/drbd-reactor.service": "[Service]\nExecStart=/usr/sbin/drbd-reactor\n",
+        f"{WANTS}/drbd-reactor.service": "-> ../drbd-reactor.service",
+    }
+    found = unitplace.controller(index_of(CONTROLLER, reactor), (), Local(), None)
+    assert (found.place, found.database_on_drbd) == (Place.THIS_HOST, True)
+    assert found.brought_up_by is BroughtUpBy.SYSTEM
+    by_itself = unitplace.controller(index_of(CONTROLLER, reactor, ENABLED), (), Local(), None)
+    assert (by_itself.place, by_itself.database_on_drbd) == (Place.THIS_HOST, False)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://ctl:3370", "http://ctl.incus:3370", "http://10.0.3.5:3370"]
+)
+def test_while_incus_does_not_run_the_kept_map_and_leases_know_the_instance(url: str) -> None:
+    """A boot that hangs is when somebody asks why: Incus does not answer then."""
+    kept = WantedMap(
+        node=NodeName("n1"),
+        pools=(WantedPool(name=PoolName("remote"), resource_group="g", volume_prefix="p"),),
+        instances=(
+            WantedInstance(
+                id=InstanceId(ProjectName("default"), InstanceName("ctl")),
+                pools=(PoolName("local"),),
+            ),
+        ),
+    )
+    local = Local(leases=(Lease(address="10.0.3.5", mac=MAC, name="ctl"),))
+    index = index_of(CONTROLLER, ENABLED)
+    assert unitplace.controller(index, (url,), local, None, kept) == IN_CTL
+    elsewhere = unitplace.controller(index_of(), ("http://192.0.2.7:3370",), local, None, kept)
+    assert elsewhere.place is Place.UNKNOWN
+    itself = msgspec.structs.replace(kept.instances[0], pools=(PoolName("remote"),))
+    moved = msgspec.structs.replace(kept, instances=(itself,))
+    assert unitplace.controller(index, (url,), local, None, moved).instance_on_linstor
 
 
 def test_the_controllers_are_those_of_incus_else_those_that_were_kept_never_the_guard() -> None:
