@@ -20,7 +20,7 @@ import msgspec
 from tidegate.clients import errors, files, unitfiles
 from tidegate.core.trouble import Trouble
 from tidegate.units.deadlock import Place
-from tidegate.units.host import Options, Strategy
+from tidegate.units.host import Known, Options, Strategy
 from tidegate.units.plan import Change, Plan
 
 RECORD: Final = "/var/lib/tidegate/units.json"
@@ -39,6 +39,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for."""
     controller: Place | None = None
     """Where the controller runs, as somebody said; None: nobody did."""
+    known: Known | None = None
+    """What the plan rested on besides unit files."""
     strategy: Strategy | None = None
     """What was chosen."""
     drop_ins: Mapping[str, str] = {}
@@ -75,7 +77,7 @@ def apply(root: Path, wanted: Plan, options: Options, controller: Place | None =
 
     ``wanted`` must be without refusals; ``options`` and ``controller`` are what it was made from, for the record. Raises ClientError:
     ``units.not-ours`` before anything is written when a file of somebody else is in the way, ``units.busy``,
-    ``units.record-unusable``, ``file.*``; what was written until then is in the record.
+    ``units.record-unusable``, ``file.*``: then what was written until then is taken back, and should that fail too, it is in the record.
     """
     with _alone(root):
         before = load(root)
@@ -86,22 +88,58 @@ def apply(root: Path, wanted: Plan, options: Options, controller: Place | None =
         fresh = Record(
             options=options,
             controller=controller,
+            known=wanted.known,
             strategy=wanted.strategy,
             drop_ins={path: digest(text) for path, text in wanted.drop_ins.items()},
             links=_ours(old, wanted),
             made=tuple(sorted(set(made))),
         )
         stale = {path: to for path, to in old.links.items() if path not in fresh.links}
-        if before == fresh and not wanted.changes and not wanted.enable:
+        if _is_same(before, fresh) and not wanted.changes and not wanted.enable:
+            if before != fresh:
+                _save(root, fresh)
             return False
         everything = {**old.drop_ins, **fresh.drop_ins}
         links = {**stale, **fresh.links}
         _save(root, msgspec.structs.replace(fresh, drop_ins=everything, links=links))
-        _write(root, wanted)
-        _unlink(root, stale)
-        kept = tuple(path for path in fresh.made if not _pruned(root, path))
-        _save(root, msgspec.structs.replace(fresh, made=kept))
+        try:
+            _write(root, wanted)
+            _unlink(root, stale)
+            kept = tuple(path for path in fresh.made if not _pruned(root, path))
+            _save(root, msgspec.structs.replace(fresh, made=kept))
+        except errors.ClientError:
+            _undo(root, wanted, stale, before, fresh)
+            raise
         return True
+
+
+def _undo(
+    root: Path, wanted: Plan, stale: Mapping[str, str], before: Record | None, tried: Record
+) -> None:
+    """Put everything back as it was before :func:`apply`, as far as the disk lets us; the record goes last."""
+    with contextlib.suppress(errors.ClientError):
+        for change in wanted.changes:
+            place = _place(root, change.path)
+            if change.before is None:
+                files.remove(place)
+            else:
+                files.write(place, change.before.encode())
+        _unlink(root, wanted.enable)
+        for path, target in stale.items():
+            if not os.path.lexists(_place(root, path)):
+                files.make_link(_place(root, path), target)
+        for path in sorted(tried.made, key=len, reverse=True):
+            if before is None or path not in before.made:
+                _pruned(root, path)
+        if before is None:
+            _forget(root, tried)
+        else:
+            _save(root, before)
+
+
+def _is_same(before: Record | None, fresh: Record) -> bool:
+    """Return whether the two name the same files; what is known of the host besides may be news."""
+    return before is not None and msgspec.structs.replace(before, known=fresh.known) == fresh
 
 
 def remove(root: Path, ours: Iterable[Change]) -> Removal:

@@ -9,13 +9,14 @@ import asyncio
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from tidegate.actuators import dropins
+from tidegate.actuators.dropins import Record
 from tidegate.agent import discovery, keeper, unitplace
 from tidegate.agent.unitplace import Told
 from tidegate.clients import clock, errors, unitfiles
@@ -25,8 +26,9 @@ from tidegate.clients.linstor import wire as linstor_wire
 from tidegate.clients.systemd.manager import Manager
 from tidegate.config.model import Config
 from tidegate.core.wanted import WantedMap
+from tidegate.units import host
 from tidegate.units.deadlock import Place
-from tidegate.units.host import HostView, IncusView, StoragePool
+from tidegate.units.host import HostView, IncusView, Known, StoragePool
 from tidegate.units.names import kind
 from tidegate.units.tree import Index
 
@@ -51,24 +53,43 @@ async def look(root: Path, config: Config, place: Place | None = None) -> HostVi
     told = await _incus(config) if root == HOST else None
     local = await unitplace.look(root)
     urls = unitplace.urls(wanted, told.config if told is not None else {})
-    found = unitplace.controller(index, urls, local, told)
-    return HostView(
+    found = unitplace.controller(index, urls, local, told, wanted)
+    record = _record(root)
+    view = HostView(
         tree=tree,
         systemd=version(root),
         controller=found if place is None else msgspec.structs.replace(found, place=place),
         storage_pools=await _storage_pools(config, wanted, told) if root == HOST else None,
         incus=incus(wanted, told),
-        own_links=_own_links(root),
+        own_links=record.links,
     )
+    view = host.recalled(view, record.known or Known())
+    pools = pools_of_map(wanted)
+    if pools is not None and root == HOST:
+        pools = tuple([await asyncio.to_thread(followed, pool) for pool in pools])
+    return host.recalled(view, Known(storage_pools=pools))
 
 
-def _own_links(root: Path) -> Mapping[str, str]:
-    """Return the links that we made; none where the record cannot be read, which whoever writes is told of."""
+def _record(root: Path) -> Record:
+    """Return what we wrote; nothing where the record cannot be read, which whoever writes is told of."""
     try:
-        record = dropins.load(root)
+        return dropins.load(root) or Record()
     except errors.ClientError:
-        return {}
-    return record.links if record is not None else {}
+        return Record()
+
+
+def pools_of_map(wanted: WantedMap | None) -> tuple[StoragePool, ...] | None:
+    """Return the storage pools that the kept map knows, which are those that something wanted lies in; None when it knows of none."""
+    rows = wanted.storage if wanted is not None else ()
+    pools = (
+        StoragePool(
+            name=row.pool,
+            provider=row.provider,
+            directory=row.place if row.provider.startswith("FILE") else "",
+        )
+        for row in rows
+    )
+    return tuple(pools) or None
 
 
 def kept(root: Path, config: Config) -> WantedMap | None:

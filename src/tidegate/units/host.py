@@ -107,6 +107,17 @@ class IncusView(msgspec.Struct, frozen=True, kw_only=True):
     """Instances that should run lie on pools that are not LINSTOR's: a gate holds them as well."""
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan rests on besides unit files; kept with what was applied.
+
+    LINSTOR and Incus cannot be asked at any time, and a plan that is made meanwhile must not take back what was right when they could.
+    """
+
+    controller: deadlock.Controller = deadlock.Controller()
+    storage_pools: tuple[StoragePool, ...] | None = None
+    incus: IncusView = IncusView()
+
+
 class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host, as far as it is known. With nothing but ``tree`` known, the plan takes the careful way and says so."""
 
@@ -119,3 +130,35 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """Tidegate's own units, name to text, as they are or will be installed."""
     own_links: Mapping[str, str] = {}
     """Links that we made to enable them, as the record has them: path to target."""
+    remembered: tuple[str, ...] = ()
+    """What of the above could not be asked for now and is taken as it was kept; for people."""
+
+    @property
+    def known(self) -> Known:
+        """What is to be kept of it."""
+        return Known(controller=self.controller, storage_pools=self.storage_pools, incus=self.incus)
+
+
+def recalled(view: HostView, kept: Known) -> HostView:
+    """Return ``view`` with what nobody could tell now taken from ``kept``, and with a word of that."""
+    told: list[str] = []
+    controller, pools, incus = view.controller, view.storage_pools, view.incus
+    if controller.place is deadlock.Place.UNKNOWN and kept.controller.place is not controller.place:
+        controller = kept.controller
+        told.append(f"where the controller runs ({controller.place})")
+    if pools is None and kept.storage_pools is not None:
+        pools = kept.storage_pools
+        told.append("LINSTOR's storage pools on this node")
+    if incus.listens is None and kept.incus.listens is not None:
+        others = incus.other_pools_wanted
+        incus = kept.incus
+        if others is not None:
+            incus = msgspec.structs.replace(incus, other_pools_wanted=others)
+        told.append("what Incus is set to")
+    return msgspec.structs.replace(
+        view,
+        controller=controller,
+        storage_pools=pools,
+        incus=incus,
+        remembered=(*view.remembered, *told),
+    )

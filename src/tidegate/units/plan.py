@@ -23,6 +23,7 @@ from tidegate.units.host import (
     READY_UNIT,
     Addition,
     HostView,
+    Known,
     Options,
     Strategy,
 )
@@ -71,6 +72,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Trouble, ...] = ()
     offers: tuple[str, ...] = ()
     """With refusals: what works here instead."""
+    known: Known = Known()
+    """What it rests on besides unit files; kept with what is applied."""
 
     @property
     def cured(self) -> tuple[Finding, ...]:
@@ -244,6 +247,8 @@ def _remarks(host: HostView, wanted: Mapping[str, str], *, pull: bool) -> Iterat
             f"the satellite waits for the mounts below {', '.join(sorted(pools))}: one that fails holds it, "
             "and with it every pool"
         )
+    if host.remembered:
+        yield f"not to be asked now, so taken as last known: {'; '.join(host.remembered)}"
     if host.incus.clustered:
         yield "this orders this member of the cluster alone: apply it on every member"
     if host.storage_pools is None:
@@ -279,6 +284,7 @@ def _proven(host: HostView, bare: Tree, plan: Plan, wanted: Iterable[str]) -> Pl
         enable={path: to for path, to in links.items() if path not in host.tree.entries},
         disable={path: to for path, to in stale.items() if path in host.tree.entries},
         links=links,
+        known=host.known,
     )
 
 

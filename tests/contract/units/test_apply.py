@@ -277,6 +277,20 @@ def test_a_record_that_is_no_record_is_named(tmp_path: Path) -> None:
         remove(root)
 
 
+@pytest.mark.parametrize("first", [None, {"strategy": Strategy.GUARD}])
+def test_what_fails_halfway_is_taken_back(first: dict[str, object] | None, tmp_path: Path) -> None:
+    """A directory lies where a link of ours must go, which is found out when every drop-in is written."""
+    root = host_root("debian", tmp_path)
+    if first is not None:
+        apply(root, **first)
+    wanted = made(root, timeout=120.0)
+    (root / max(wanted.enable).lstrip("/")).mkdir(parents=True)
+    before = state(root)
+    with pytest.raises(errors.ClientError, match="cannot make"):
+        dropins.apply(root, wanted, Options(timeout=120.0))
+    assert state(root) == before
+
+
 def test_two_at_once_are_one_too_many(tmp_path: Path) -> None:
     root = host_root("debian", tmp_path)
     descriptor = os.open(root, os.O_RDONLY)

@@ -4,17 +4,18 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests import unit_trees
 from tests.contract.units.test_apply import host_root, state
 
 from tidegate.actuators import dropins
-from tidegate.agent import unitchange, unitview
+from tidegate.agent import unitchange, unitdrift, unitview
 from tidegate.cli import main
 from tidegate.config.model import Config
 from tidegate.units import plan
-from tidegate.units.deadlock import Place
-from tidegate.units.host import Addition, GuardAccess, Options
+from tidegate.units.deadlock import Controller, Place
+from tidegate.units.host import Addition, GuardAccess, Options, StoragePool, Strategy
 
 ACCESS = GuardAccess(controllers=("http://192.0.2.1:3370",))
 TUNED = Addition(
@@ -138,3 +139,29 @@ async def test_without_our_units_nothing_is_written(root: Path) -> None:
     done = await unitchange.enable_guard(root, Config(), ACCESS)
     assert {one.code for one in done.refusals} == {"units.not-installed"}
     assert state(root) == before
+
+
+async def test_what_cannot_be_asked_for_is_taken_as_it_was_kept(root: Path) -> None:
+    """LINSTOR and Incus are away while something else is changed: mounts stay required, and the strategy is not turned round."""
+    (root / "etc/systemd/system/srv-pool.mount").write_text(
+        "[Mount]\nWhat=/dev/sdb\nWhere=/srv/pool\n"
+    )
+    pool = StoragePool(name="p", provider="FILE_THIN", directory="/srv/pool/p")
+    inside = Controller(place=Place.INSTANCE_HERE, instance="default/ctl")
+    view = await unitview.look(root, Config())
+    view = msgspec.structs.replace(view, storage_pools=(pool,), controller=inside)
+    options = Options()
+    assert dropins.apply(root, plan.make(view, options), options)
+    before = state(root)
+    again = await unitview.look(root, Config())
+    assert (again.storage_pools, again.controller) == ((pool,), inside)
+    made = plan.make(again, options)
+    assert (made.strategy, made.changes) == (Strategy.GUARD, ())
+    assert any("taken as last known" in reason for reason in made.reasons)
+    assert not dropins.apply(root, made, options)
+    await unitchange.add(root, Config(), [TUNED])
+    satellite = root / "etc/systemd/system/linstor-satellite.service.d/60-tidegate-satellite.conf"
+    assert "RequiresMountsFor=/srv/pool/p\n" in satellite.read_text()
+    await unitchange.drop(root, Config(), ["tune"])
+    assert state(root) == before
+    assert (await unitdrift.look(root, Config())).troubles == ()

@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.agent import unitview
+from tidegate.agent import keeper, unitview
 from tidegate.agent.unitplace import Told
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import PoolAnswer
 from tidegate.clients.linstor import wire as linstor_wire
 from tidegate.config.model import Config
-from tidegate.core.ids import InstanceId, InstanceName, NodeName, PoolName, ProjectName
-from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool
+from tidegate.core.ids import (
+    InstanceId,
+    InstanceName,
+    NodeName,
+    PoolName,
+    ProjectName,
+    StoragePoolName,
+)
+from tidegate.core.wanted import WantedInstance, WantedMap, WantedPool, WantedStorage
 from tidegate.units.deadlock import Place
 from tidegate.units.host import IncusView, StoragePool
 
@@ -86,3 +93,20 @@ async def test_below_another_root_only_its_files_count(tmp_path: Path) -> None:
     assert found.storage_pools is None
     said = await unitview.look(tmp_path, Config(), Place.OTHER_HOST)
     assert said.controller.place is Place.OTHER_HOST
+
+
+async def test_pools_of_files_are_known_from_the_kept_map_where_linstor_cannot_be_asked(
+    tmp_path: Path,
+) -> None:
+    rows = (
+        WantedStorage(
+            pool=StoragePoolName("f"), provider="FILE_THIN", place="/srv/f", mount="/srv"
+        ),
+        WantedStorage(pool=StoragePoolName("v"), provider="LVM_THIN", place="vg0/thin"),
+    )
+    (tmp_path / "var/lib/tidegate").mkdir(parents=True)
+    keeper.Keeper(tmp_path / "var/lib/tidegate").save(WantedMap(node=NodeName("n1"), storage=rows))
+    found = await unitview.look(tmp_path, Config())
+    assert found.storage_pools is not None
+    assert [pool.places for pool in found.storage_pools] == [("/srv/f",), ()]
+    assert found.remembered == ("LINSTOR's storage pools on this node",)
