@@ -66,10 +66,15 @@ install_it() {
   ln -sfn "$prefix/bin/tidegate" "$bin/tidegate"
   if has_systemd; then
     systemctl daemon-reload
-    systemctl try-restart tidegate-agent.service
+    # The guard's socket keeps what is asked meanwhile.
+    systemctl try-restart tidegate-agent.service tidegate-guard.service
   fi
   "$prefix/bin/tidegate" --version
-  echo "next: systemctl enable --now tidegate-agent.service; tidegate units plan"
+  if [ -e /var/lib/tidegate/units.json ]; then
+    "$prefix/bin/tidegate" units verify || echo "next: tidegate units plan; tidegate units apply"
+  else
+    echo "next: systemctl enable --now tidegate-agent.service; tidegate units plan"
+  fi
 }
 
 uninstall_it() {

@@ -2,8 +2,8 @@
 """``python -m tests.lab.installed``: Tidegate as docs/install.md puts it onto a host, on a machine of its own; and taken away again.
 
 ``packaging/install.sh`` runs in the golden system (with ``python3-venv``, the wheels given beside), a machine is booted on what it made with
-devices that come late, agent as packaged and the gate as ``tidegate units apply`` puts it in, and then it is uninstalled while everything
-runs.
+devices that come late, agent as packaged and the gate as ``tidegate units apply`` puts it in, and then it is upgraded and uninstalled while
+everything runs.
 """
 
 import shutil
@@ -25,13 +25,16 @@ _PROJECT = (
     "CHANGELOG.md",
 )
 _HOME = "/root/tidegate"
+_SCRIPT = f"{_HOME}/packaging/install.sh"
 _WHEELS = "/root/wheels"
+_NO_INDEX = ("PIP_NO_INDEX=1", f"PIP_FIND_LINKS={_WHEELS}")
 _DROP_INS = "/etc/systemd/system/incus.service.d"
 _NATIVE = "python3-venv"
 _LEARNS = 30.0
 _WATCHED = ("/opt", "/usr/local", "/etc")
 _TIDEGATE = "/usr/local/bin/tidegate"
 _ENABLE = ("systemctl", "enable", "--now", "tidegate-agent.service")
+_MAIN_PID = ("systemctl", "show", "--value", "-p", "MainPID", "tidegate-agent.service")
 _MAP = "/var/lib/tidegate/wanted.json"
 
 
@@ -75,8 +78,7 @@ def _build_installed(layer: Path, below: str, wheels: Path) -> None:
         else:
             shutil.copy(path, home / name)
     shutil.copytree(wheels, layer / _WHEELS.lstrip("/"))
-    told = f"export PIP_NO_INDEX=1 PIP_FIND_LINKS={_WHEELS}"
-    _overlaid(below, layer, f"{told}; {_HOME}/packaging/install.sh install", timeout=300)
+    _overlaid(below, layer, f"export {' '.join(_NO_INDEX)}; {_SCRIPT} install", timeout=300)
 
 
 def _layers() -> tuple[tuple[Path, ...], Path]:
@@ -121,6 +123,18 @@ def _set_up(each: machine.Machine) -> None:
         each.exec([_TIDEGATE, "units", verb], timeout=60)
 
 
+def _upgrade(each: machine.Machine) -> list[str]:
+    """Install over what runs; returns what was not as promised."""
+    before = each.exec(_MAIN_PID)
+    told = each.exec(["env", *_NO_INDEX, _SCRIPT, "install"], timeout=300)
+    wrong = []
+    if each.exec(_MAIN_PID).strip() in {before.strip(), "0"}:
+        wrong.append(f"the agent was not started anew by an upgrade:\n{told}")
+    if "and systemd has loaded it" not in told:
+        wrong.append(f"an upgrade to the same version says of the units:\n{told}")
+    return wrong
+
+
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
@@ -147,12 +161,15 @@ def _try(each: machine.Machine, master: controller.Controller) -> list[str]:
         state = each.exec(["systemctl", "is-active", unit], check=False).strip()
         if state != "active":
             wrong.append(f"{unit} is {state}")
-    told = each.exec([f"{_HOME}/packaging/install.sh", "uninstall"], check=False, timeout=60)
+    wrong += _upgrade(each)
+    told = each.exec([_SCRIPT, "uninstall"], check=False, timeout=60)
     if left := _ours(each).split():
         wrong.append(f"left after uninstall: {' '.join(left)}\n{told}")
     watch.look()
     wrong += [
-        f"{name} was stopped by uninstall" for name in seed.INSTANCES if not watch.running(name)
+        f"{name} was stopped by upgrade or uninstall"
+        for name in seed.INSTANCES
+        if not watch.running(name)
     ]
     started = {name: len(starts) for name, starts in watch.starts.items()}
     wrong += [f"{name} was started {count} times" for name, count in started.items() if count > 1]
@@ -188,7 +205,7 @@ def main() -> int:
             print(observe.journal(each.journal)[-6000:])
     for line in wrong:
         print(f"BROKEN PROMISE {line}")
-    print("installed, ran, uninstalled" if not wrong else "not as docs/install.md says")
+    print("installed, ran, upgraded, uninstalled" if not wrong else "not as docs/install.md says")
     return 1 if wrong else 0
 
 
