@@ -8,6 +8,7 @@ quorum rule, only with its peer connected or after it was waited for.
 import datetime as dt
 import functools
 import gzip
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,10 @@ BOOTS = (
     "e1-devices-first",
     "s6-recipe-notify-before-incus-controller-down",
 )
+RESTART = "s6b-notify-without-controller"
+"""No boot: the satellite restarts, the controller is away twice, and DRBD goes on as boot s6 had left it."""
+AGAIN = 5.0
+"""Seconds between two judgements while every answer is as it was: the recordings keep what changed."""
 POLICY = HealthPolicy()
 
 
@@ -53,6 +58,11 @@ def _moments(boot: str) -> Iterator[tuple[float, str, Any]]:
     with gzip.open(FOLDER / boot / "controller-polls.jsonl.gz", "rt") as lines:
         for raw in map(json.loads, lines):
             yield raw["t"] + raw["ms"] / 1000, "answer", raw
+    if boot != RESTART:
+        yield from _events(boot)
+
+
+def _events(boot: str) -> Iterator[tuple[float, str, Any]]:
     with gzip.open(FOLDER / boot / "n1" / "events2.txt.gz", "rt") as lines:
         for line in lines:
             stamp, _, rest = line.partition(" ")
@@ -72,6 +82,8 @@ def frames(boot: str) -> tuple[Frame, ...]:
     """Judge the boot at every answer, and whenever the kernel told something."""
     moments = sorted(_moments(boot), key=lambda moment: moment[0])
     began = moments[0][0]
+    moments = sorted([*moments, *_pauses(moments)], key=lambda moment: moment[0])
+    answers: dict[str, Any] = {}
     resources = sorted(_names(moments))
     volumes = tuple(VolumeId(ResourceName(name), 0) for name in resources)
     kept = WantedMap(
@@ -81,15 +93,18 @@ def frames(boot: str) -> tuple[Frame, ...]:
     )
     snapshot = Snapshot(at=0.0, boot_id=BootId("b"), boot_wall=0.0, node=facts.N1, wanted=kept)
     kernel = state.State()
+    if boot == RESTART:
+        kernel = state.fold(kernel, [what for _, _, what in _events(BOOTS[-1])])
     known: dict[str, DrbdResource] = {}
     found = []
     for moment, kind, what in moments:
         now = moment - began
         if kind == "event":
             kernel = state.fold(kernel, [what])
-        else:
-            for seen in _answer(what, now):
-                snapshot = apply(snapshot, seen)
+        elif kind == "answer":
+            answers[what["path"]] = what
+        for seen in (one for told in answers.values() for one in _answer(told, now)):
+            snapshot = apply(snapshot, seen)
         known = translate_drbd.resources(
             kernel.resources.values(),
             now=now,
@@ -103,10 +118,17 @@ def frames(boot: str) -> tuple[Frame, ...]:
         ):
             snapshot = apply(snapshot, seen)
         snapshot = msgspec.structs.replace(snapshot, at=now)
-        if kind == "answer" or what.kind in {events2.Kind.DEVICE, events2.Kind.CONNECTION}:
+        if kind != "event" or what.kind in {events2.Kind.DEVICE, events2.Kind.CONNECTION}:
             report = judge.judge(snapshot, POLICY)
             found.append(Frame(at=now, report=report, kernel=dict(kernel.resources)))
     return tuple(found)
+
+
+def _pauses(moments: list[tuple[float, str, Any]]) -> Iterator[tuple[float, str, Any]]:
+    """Yield moments at which nothing happened, between those at which something did."""
+    for (before, _, _), (after, _, _) in itertools.pairwise(moments):
+        for number in range(1, int((after - before) / AGAIN) + 1):
+            yield before + number * AGAIN, "pause", None
 
 
 def _names(moments: list[tuple[float, str, Any]]) -> set[str]:
@@ -181,7 +203,7 @@ def _ready(frame: Frame) -> list[VolumeId]:
     ]
 
 
-@pytest.mark.parametrize("boot", BOOTS)
+@pytest.mark.parametrize("boot", [*BOOTS, RESTART])
 def test_never_ready_before_the_device_is(boot: str) -> None:
     early: list[tuple[float, str, object]] = []
     up_since: dict[str, float] = {}
@@ -201,7 +223,7 @@ def test_never_ready_before_the_device_is(boot: str) -> None:
     assert early == []
 
 
-@pytest.mark.parametrize("boot", BOOTS)
+@pytest.mark.parametrize("boot", [*BOOTS, RESTART])
 def test_in_the_end_all_is_ready(boot: str) -> None:
     last = frames(boot)[-1]
     volumes = [one for one in last.report.subjects.values() if one.subject.kind == "volume"]
@@ -209,7 +231,7 @@ def test_in_the_end_all_is_ready(boot: str) -> None:
     assert [(str(one.subject), one.summary) for one in volumes if not one.ready] == []
 
 
-@pytest.mark.parametrize("boot", BOOTS)
+@pytest.mark.parametrize("boot", [*BOOTS, RESTART])
 def test_whatever_is_not_ready_says_why(boot: str) -> None:
     for frame in frames(boot)[::10]:
         for one in frame.report.subjects.values():
@@ -226,3 +248,20 @@ def test_devices_first_are_not_ready_to_incus_before_the_satellite_is() -> None:
     assert early, (
         "while the satellite is OFFLINE the controller says so, and Incus would be refused"
     )
+
+
+def test_a_controller_that_is_away_takes_no_running_volume_with_it() -> None:
+    """s6b: the satellite waits for its controller, and the containers and DRBD do not notice."""
+    gone = [
+        frame
+        for frame in frames(RESTART)
+        if {"controller.refused"} == {one.code for one in frame.report.about(ids.CONTROLLER)}
+    ]
+    assert len(gone) > 20
+    for frame in gone:
+        assert len(_ready(frame)) >= 4, "usable on local truth"
+        codes = {
+            one.code for volume in _ready(frame) for one in frame.report.about(ids.volume(volume))
+        }
+        assert codes == {"volume.on-local-truth"}
+        assert not frame.report.ready(ids.SATELLITE)

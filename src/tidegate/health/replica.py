@@ -39,6 +39,7 @@ def from_kernel(
         primary=resource.role == "Primary",
         disk=local.disk,
         score=resource.promotion_score,
+        may_promote=resource.may_promote,
         suspended=frozenset(resource.suspended.split(",")) - {"no", ""},
         quorum_rule=_is_rule(rule, peers),
         quorum=local.quorum,
@@ -63,6 +64,7 @@ def from_linstor(view: View, volume: VolumeId, here: PlacementFacts) -> usable.R
     return usable.Replica(
         primary=here.in_use is True,
         score=here.promotion_score,
+        may_promote=here.may_promote,
         quorum_rule=_is_rule(_defined_quorum(view, volume), peers),
         diskless_by_will=here.is_diskless,
         up_since=_up_since(view, volume),

@@ -36,6 +36,8 @@ SYNC_SLOW: Final = 60.0
 """Seconds in CONNECTED after which something is slow: 300 resources take 9 s (facts/linstor-observed.md G)."""
 DIALLED_WITHIN: Final = 25.0
 """Seconds within which a controller that knows the node connects to an open port; 20 were seen (facts/linstor-observed.md A7)."""
+FIRST_WITHIN: Final = 10.0
+"""Seconds after ONLINE from which on it is worth telling what the satellite's log says, if it reported nothing at all."""
 _TOGETHER: Final = 1.0
 
 
@@ -185,6 +187,8 @@ def _first_run(view: View, wants: Wants) -> list[Finding]:
     text = f"{done} of {len(here)} wanted resources reported, ONLINE for {lasts:.0f} s"
     if done and lasts > 1.0 and view.is_coming_up:
         text += f"; at this pace {lasts * (len(here) - done) / done:.0f} s more"
+    if not done and lasts > FIRST_WITHIN:
+        text += _sign(view)
     found = [_finding(view, "satellite.first-run", text, waiting=view.is_coming_up, since=since)]
     log = view.journal.satellite
     if log.reports:

@@ -83,6 +83,8 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
     """DRBD's word for the local disk; None when only LINSTOR could be asked, which does not say it in a form we keep."""
     score: int | None = None
     """Promotion score of the resource; None when not told."""
+    may_promote: bool | None = None
+    """DRBD would promote it at this moment; None when not told. False on a Primary, too."""
     suspended: frozenset[str] = frozenset()
     """Any of user, no-data, fencing, quorum."""
     quorum_rule: bool = False
@@ -103,6 +105,15 @@ def judge(replica: Replica, policy: HealthPolicy, now: float) -> tuple[Doubt, ..
     """Return the doubts about using the volume at ``now`` (seconds since boot); it is usable when none of them blocks."""
     doubts = [*_in_use_elsewhere(replica), *_decided_by_drbd(replica), *_data(replica)]
     doubts += _peers(replica, policy, now)
+    if replica.may_promote is False and not replica.primary and not any(d.blocks for d in doubts):
+        # Of a change that is told in several lines this one comes first (tests/data/drbd, streams of three nodes).
+        doubts.append(
+            Doubt(
+                code="volume.not-promotable",
+                observed="DRBD says that it may not be promoted here at this moment",
+                waiting=True,
+            )
+        )
     return tuple(doubts)
 
 
