@@ -29,6 +29,7 @@ def tell(tale: tales.Tale) -> None:
         for words in _SET_UP:
             scene.each.exec(["incus", *words], timeout=60)
         scene.names = (*seed.INSTANCES, CONTROLLER)
+        variants.await_map(scene.each, names=(*scene.names, f"{CONTROLLER}:3370"))
         _plans(tale, scene)
         scene.poweroff()
         _recipe(tale, scene, ties)
@@ -66,6 +67,10 @@ def _recipe(tale: tales.Tale, scene: tales.Scene, ties: tuple[tales.Tie, ...]) -
     scene.watch(DEADLOCKED)
     ran = [name for name in scene.names if scene.seen.starts[name]]
     tale.expect(not ran, f"the recipe without a time-out: nothing runs after {DEADLOCKED:.0f}", ran)
+    said = scene.tidegate("units", "plan", check=False)
+    names = "refused" in said and "waits for" in said and f"/{CONTROLLER}" in said
+    tale.expect(names, "plan, asked while this boot hangs, refuses and names the loop", said)
+    tale.expect(tales.NAIVE in said, "and the file that has to go", said)
     scene.crash()
     scene.each.write(tales.NAIVE, tales.naive(f"{LIMIT:.0f}s"))
     scene.boot(ties=ties)

@@ -12,12 +12,13 @@ WITHIN = 10.0
 
 
 def tell(tale: tales.Tale) -> None:
-    """One held boot, cut short."""
-    with tale.scene(Variant.GATE_AGENT) as scene:
-        scene.boot([tales.fault(FaultKind.CONTROLLER_REFUSES, 300)])
-        scene.watch(HELD_AT)
-        held(tale, scene, "before the shutdown")
-        released(tale, scene)
+    """One held boot, cut short, by each strategy that holds."""
+    for variant in (Variant.GATE_AGENT, Variant.ORDER_AGENT):
+        with tale.scene(variant) as scene:
+            scene.boot([tales.fault(FaultKind.CONTROLLER_REFUSES, 300)], [tales.SATELLITE_TIE])
+            scene.watch(HELD_AT)
+            held(tale, scene, f"{variant}, before the shutdown")
+            released(tale, scene)
 
 
 def held(tale: tales.Tale, scene: tales.Scene, when: str) -> None:

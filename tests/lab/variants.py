@@ -8,7 +8,7 @@ runs, and looked at by ``tidegate units verify``. A further strategy is one more
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -121,13 +121,15 @@ def prepare(variant: Variant, each: machine.Machine) -> None:
         each.link(f"{SYSTEM}/{AGENT_UNIT}", "/dev/null")
 
 
-def await_map(each: machine.Machine, seconds: float = LEARNS) -> None:
-    """Wait until the agent has written what is wanted, every instance in it."""
+def await_map(
+    each: machine.Machine, seconds: float = LEARNS, names: Sequence[str] = seed.INSTANCES
+) -> None:
+    """Wait until the agent has written what is wanted, every one of ``names`` in it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         path = each.inside(_MAP)
         text = path.read_text() if path.exists() else ""
-        if all(f'"{name}"' in text or f"/{name}" in text for name in seed.INSTANCES):
+        if all(f'"{name}"' in text or f"/{name}" in text for name in names):
             return
         state = each.exec(["systemctl", "is-failed", AGENT_UNIT], check=False).strip()
         if state == "failed":

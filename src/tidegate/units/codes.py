@@ -29,6 +29,19 @@ CODES: Final[Mapping[str, Code]] = {
             person=True,
         ),
         failing(
+            "units.cannot-start",
+            "systemd cannot start the unit as its files are, whoever asks for it.",
+            "{unit} and all that it requires, loaded",
+            "`systemctl start {unit}` says the same; unmask or install what is named here",
+            person=True,
+        ),
+        degraded(
+            "units.no-clean-stop",
+            "The unit that stops instances in good order at a shutdown is masked; after a power loss it starts nothing either.",
+            "{unit} loaded",
+            "`systemctl unmask {unit}`",
+        ),
+        failing(
             "units.not-started",
             "Nothing starts the unit at boot.",
             "{unit} among the jobs of a boot",
@@ -39,13 +52,13 @@ CODES: Final[Mapping[str, Code]] = {
             "units.order-without-effect",
             "An order names a unit that this packaging does not have: it does nothing.",
             "an order on incus.service, which every packaging has",
-            "remove it: " + _PLAN,
+            "remove it; what it was meant for, `tidegate units apply` does",
         ),
         degraded(
             "units.order-bypassed",
             "The order holds a unit that Incus does not wait for: its socket starts it for the first client all the same.",
             "the order on incus.service itself",
-            "remove it: " + _PLAN,
+            "remove it; what it was meant for, `tidegate units apply` does",
         ),
         failing(
             "units.satellite-start-timeout",
@@ -108,7 +121,7 @@ CODES: Final[Mapping[str, Code]] = {
             "units.incus-not-pulled",
             "After a power loss nothing may start Incus: its own check reads what was written at its last clean stop.",
             "core.https_address set, or a unit of the boot that wants incus.service",
-            _PLAN,
+            "`tidegate units apply`: with the gate the boot itself starts it, with the guard the agent does; or set core.https_address",
         ),
         degraded(
             "units.fatal-volumes",
@@ -205,9 +218,18 @@ CODES: Final[Mapping[str, Code]] = {
 
 
 def finding(
-    code: str, subject: Subject, observed: str, *, grade: Grade | None = None, **context: str
+    code: str,
+    subject: Subject,
+    observed: str,
+    *,
+    grade: Grade | None = None,
+    instead: str = "",
+    **context: str,
 ) -> Finding:
-    """Make a finding of ``code``; ``context`` fills the braces of its texts. Raises KeyError for an unknown code."""
+    """Make a finding of ``code``; ``context`` fills the braces of its texts, ``instead`` takes the place of its remedy.
+
+    Raises KeyError for an unknown code.
+    """
     entry = CODES[code]
     return Finding(
         code=code,
@@ -215,7 +237,7 @@ def finding(
         subject=subject,
         observed=observed,
         expected=entry.expected.format(**context),
-        remedy=entry.remedy.format(**context),
+        remedy=instead or entry.remedy.format(**context),
         source=Source.SYSTEMD,
         age=0.0,
     )

@@ -116,6 +116,11 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
         """True when none of its waits ever ends."""
         return math.isinf(self.limit)
 
+    @property
+    def holds_incus(self) -> bool:
+        """True when Incus itself is in it."""
+        return any(need.part is Part.INCUS for need in self.needs)
+
     def __str__(self) -> str:
         chain = ", ".join(
             f"{NAMES[need.part]} waits for {NAMES[need.other]} ({need.why})" for need in self.needs

@@ -175,7 +175,8 @@ def _ours(tree: Tree) -> dict[str, str]:
 
 
 def _has(host: HostView, index: Index, name: str) -> bool:
-    return name in host.own_units or index.unit(name).load is Load.LOADED
+    load = index.unit(name).load
+    return load is Load.LOADED or (load is Load.NOT_FOUND and name in host.own_units)
 
 
 def _own_names(strategy: Strategy, options: Options) -> tuple[str, ...]:
@@ -198,14 +199,20 @@ def _asked_for(options: Options) -> tuple[str, ...]:
 
 def _missing(host: HostView, index: Index, needed: Iterable[str]) -> tuple[Trouble, ...]:
     """The gate's unit must be there before Incus is told to wait for it: a hold by nothing would be no hold."""
-    return tuple(
-        Trouble(
-            code="units.not-installed",
-            text=f"the unit {name} is not installed",
-            hint="install Tidegate's units first: see README, Install",
+    return tuple(_absent(name, index) for name in needed if not _has(host, index, name))
+
+
+def _absent(name: str, index: Index) -> Trouble:
+    if index.unit(name).load is Load.MASKED:
+        return Trouble(
+            code="units.masked",
+            text=f"the unit {name} is masked",
+            hint=f"`systemctl unmask {name}`",
         )
-        for name in needed
-        if not _has(host, index, name)
+    return Trouble(
+        code="units.not-installed",
+        text=f"the unit {name} is not installed",
+        hint="install Tidegate's units first: see README, Install",
     )
 
 
@@ -330,6 +337,11 @@ def _objections(before: traps.Scene, after: traps.Scene, plan: Plan) -> Iterator
                 text=f"systemd would refuse {name}: {unit.complaint}",
                 hint=f"`systemd-analyze verify {name}`, and repair the file it names",
             )
+    recipe = traps.deadlocked(after)
+    if recipe is not None:
+        loop, remove = recipe
+        text = f"whatever is written, {loop}"
+        yield Trouble(code="units.deadlock", text=text, hint=f"{remove}; then plan again")
     gated = plan.strategy in {Strategy.GATE, Strategy.ORDER}
     if gated and READY_UNIT not in after.waits:
         yield Trouble(

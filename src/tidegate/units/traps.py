@@ -12,7 +12,7 @@ from typing import Final
 from tidegate.config.policy import FailPolicy
 from tidegate.core import ids
 from tidegate.core.finding import Finding, Grade
-from tidegate.units import codes, cycles, deadlock, graph, names, parse, show
+from tidegate.units import codes, cycles, deadlock, graph, names, parse, render, show
 from tidegate.units.deadlock import Hold
 from tidegate.units.dropins import STOP_AFTER
 from tidegate.units.graph import Graph, Transaction
@@ -128,6 +128,12 @@ def _jobs(scene: Scene) -> Iterator[Finding]:
         unit = scene.index.unit(name)
         if unit.load is Load.BAD:
             yield codes.finding("units.bad", subject, f"{name}: {unit.complaint}", unit=name)
+    if scene.start.failure:
+        text = f"{INCUS_UNIT} cannot be started: {scene.start.failure}"
+        yield codes.finding("units.cannot-start", ids.INCUS, text, unit=INCUS_UNIT)
+    if scene.index.unit(INCUS_STARTUP).load is Load.MASKED:
+        text = f"{INCUS_STARTUP} is masked"
+        yield codes.finding("units.no-clean-stop", ids.INCUS, text, unit=INCUS_STARTUP)
     if not scene.has_job(SATELLITE_UNIT):
         yield _not_started(SATELLITE_UNIT, ids.SATELLITE)
     if not any(map(scene.has_job, (INCUS_UNIT, INCUS_STARTUP, INCUS_SOCKET))):
@@ -179,8 +185,11 @@ def _place(unit: Unit, section: str, key: str) -> str:
 def _satellite(scene: Scene) -> Iterator[Finding]:
     restart = scene.satellite.value("Service", "Restart", "no")
     if restart in {"no", "on-success"}:
-        text = f"{SATELLITE_UNIT} has Restart={restart}"
-        yield codes.finding("units.satellite-not-restarted", ids.SATELLITE, text)
+        place = _place(scene.satellite, "Service", "Restart")
+        text = f"{SATELLITE_UNIT} has Restart={restart} ({place})"
+        ours = any(map(render.is_ours, scene.satellite.drop_ins))
+        instead = f"remove it there: {place} counts after what Tidegate writes" if ours else ""
+        yield codes.finding("units.satellite-not-restarted", ids.SATELLITE, text, instead=instead)
     path = program(scene.satellite)
     if path != DRIVER_WANTS:
         text = f"{SATELLITE_UNIT} runs {path}"
@@ -232,12 +241,23 @@ def _hold(unit: Unit) -> float:
 def _stop(scene: Scene) -> Iterator[Finding]:
     if SATELLITE_UNIT not in scene.waits:
         text = f"nothing orders {INCUS_UNIT} after {SATELLITE_UNIT}"
-        yield codes.finding("units.stop-order-missing", ids.INCUS, text)
+        instead = _without_stop_order(scene.satellite)
+        yield codes.finding("units.stop-order-missing", ids.INCUS, text, instead=instead)
     setting = scene.incus.last("Service", "TimeoutStopSec")
     limit = parse.seconds(setting.value) if setting is not None else _DEFAULT_LIMIT
     if limit is not None and 0 < limit < _STOP:
         text = f"{INCUS_UNIT} has TimeoutStopSec={limit:.0f}s"
         yield codes.finding("units.stop-too-short", ids.INCUS, text)
+
+
+def _without_stop_order(satellite: Unit) -> str:
+    """Return what can be done where that order would make Incus wait for a controller; "" where it would not."""
+    setting = satellite.last("Service", "Type")
+    if setting is None or setting.value != "notify":
+        return ""
+    if render.is_ours(setting.path):
+        return "the strategy gate has this order as well"
+    return f"remove Type=notify ({setting.place}): with it the order would make Incus wait for a controller for ever"
 
 
 def _mounts(scene: Scene) -> Iterator[Finding]:
@@ -266,14 +286,40 @@ def _needs(scene: Scene) -> Iterator[Finding]:
     if controller.place is deadlock.Place.UNKNOWN:
         text = controller.because or "nobody said where the LINSTOR controller runs"
         yield codes.finding("units.controller-unknown", ids.CONTROLLER, text)
-    hold, limit = Hold.NOTHING, math.inf
-    if READY_UNIT in scene.waits:
-        hold, limit = Hold.GATE, gate_limit(scene.index.unit(READY_UNIT))
-    elif SATELLITE_UNIT in scene.waits and scene.satellite.value("Service", "Type") == "notify":
-        hold, limit = Hold.SATELLITE, start_limit(scene.satellite)
+    hold, limit = held(scene)
     for loop in deadlock.loops(controller, hold, limit=limit):
-        way_out = deadlock.way_out(controller, loop)
+        remedy = deadlock.way_out(controller, loop)
+        if hold is Hold.SATELLITE and loop.holds_incus:
+            remedy = f"{_without_recipe(scene)}; then {remedy}"
         grade = None if loop.is_deadlock else Grade.DEGRADED
-        yield codes.finding(
-            "units.deadlock", ids.CONTROLLER, str(loop), grade=grade, remedy=way_out
-        )
+        yield codes.finding("units.deadlock", ids.CONTROLLER, str(loop), grade=grade, remedy=remedy)
+
+
+def held(scene: Scene) -> tuple[Hold, float]:
+    """Return what holds Incus as the units are, and for how many seconds at most."""
+    if READY_UNIT in scene.waits:
+        return Hold.GATE, gate_limit(scene.index.unit(READY_UNIT))
+    if SATELLITE_UNIT in scene.waits and scene.satellite.value("Service", "Type") == "notify":
+        return Hold.SATELLITE, start_limit(scene.satellite)
+    return Hold.NOTHING, math.inf
+
+
+def deadlocked(scene: Scene) -> tuple[deadlock.Loop, str] | None:
+    """Return the deadlock that the circulating recipe makes here, whatever else holds Incus, and what to remove; None without one."""
+    notify = scene.satellite.value("Service", "Type") == "notify"
+    if SATELLITE_UNIT not in scene.waits or not notify:
+        return None
+    limit = start_limit(scene.satellite)
+    loop = deadlock.held_by_itself(scene.host.controller, Hold.SATELLITE, limit=limit)
+    return (loop, _without_recipe(scene)) if loop is not None and loop.is_deadlock else None
+
+
+def _without_recipe(scene: Scene) -> str:
+    place = _place(scene.satellite, "Service", "Type")
+    orders = [
+        why
+        for then, why in scene.graph.befores(SATELLITE_UNIT).items()
+        if then == INCUS_UNIT or then in scene.waits
+    ]
+    told = f" ({'; '.join(orders)})" if orders else ""
+    return f"remove Type=notify ({place}), or the order by which Incus waits for it{told}"

@@ -208,6 +208,32 @@ def test_a_satellite_that_would_be_killed_while_it_waits_for_a_controller_is_lef
     assert "units.satellite-start-timeout" in {finding.code for finding in held.left}
 
 
+@pytest.mark.parametrize("strategy", [None, *Strategy])
+def test_a_recipe_that_deadlocks_is_refused_with_the_loop_and_its_lines(
+    strategy: Strategy | None,
+) -> None:
+    """Whatever we wrote beside it: the order and Type=notify of that file stay."""
+    override = f"{unit_trees.ETC}/linstor-satellite.service.d/override.conf"
+    text = "[Unit]\nBefore=incus.service\n[Service]\nType=notify\nTimeoutStartSec=infinity\n"
+    found = made(unit_trees.host(files={override: text}, controller=IN_CTL), strategy=strategy)
+    assert set(codes(found)) == {"units.deadlock"}
+    assert "lives in the instance default/ctl" in found.refusals[0].text
+    if strategy in {None, Strategy.GUARD}:
+        assert f"{override}:2" in found.refusals[0].hint
+        assert f"{override}:4" in found.refusals[0].hint
+    today = {one.code: one for one in found.today}["units.deadlock"]
+    assert f"{override}:4" in today.remedy
+    gone = unit_trees.host(controller=IN_CTL)
+    assert made(gone).strategy is Strategy.GUARD
+
+
+def test_an_own_unit_that_is_masked_is_named_so() -> None:
+    agent = f"{unit_trees.ETC}/tidegate-agent.service"
+    found = made(unit_trees.host(files={agent: "-> /dev/null"}))
+    assert codes(found) == ["units.masked"]
+    assert found.refusals[0].hint == "`systemctl unmask tidegate-agent.service`"
+
+
 def test_an_order_of_somebody_else_that_closes_a_circle_is_refused_and_shown() -> None:
     path = f"{unit_trees.ETC}/linstor-satellite.service.d/x.conf"
     found = made(unit_trees.host(files={path: "[Unit]\nAfter=incus-startup.service\n"}))

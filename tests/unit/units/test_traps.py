@@ -167,6 +167,28 @@ def test_what_stops_too_soon_and_drbd_service() -> None:
     assert "units.drbd-service" in codes("debian", files)
 
 
+def test_incus_units_that_are_masked() -> None:
+    def masked(name: str) -> dict[str, Finding]:
+        return find(unit_trees.host(files={f"{unit_trees.ETC}/{name}": "-> /dev/null"}))
+
+    assert "incus.socket is masked" in masked("incus.socket")["units.cannot-start"].observed
+    assert "lxcfs.service is masked" in masked("lxcfs.service")["units.cannot-start"].observed
+    startup = masked("incus-startup.service")
+    assert "units.cannot-start" not in startup
+    assert "unmask incus-startup.service" in startup["units.no-clean-stop"].remedy
+
+
+def test_what_counts_after_ours_is_named_with_its_line_and_not_sent_to_apply() -> None:
+    after = f"{unit_trees.ETC}/linstor-satellite.service.d/zz.conf"
+    ours = f"{unit_trees.ETC}/linstor-satellite.service.d/60-tidegate-satellite.conf"
+    files = {after: "[Service]\nRestart=no\n", ours: "[Service]\nRestart=always\n"}
+    found = find(unit_trees.host(files=files))["units.satellite-not-restarted"]
+    assert f"{after}:2" in found.observed
+    assert found.remedy.startswith("remove it there")
+    notify = find(unit_trees.host(files={SATELLITE_D: "[Service]\nType=notify\n"}))
+    assert f"remove Type=notify ({SATELLITE_D}:2)" in notify["units.stop-order-missing"].remedy
+
+
 def test_the_worst_comes_first() -> None:
     found = traps.find(
         unit_trees.host(files={SATELLITE_D: NAIVE}),
