@@ -13,7 +13,10 @@ from typing import Final
 import msgspec
 
 from tidegate.agent import unitview
-from tidegate.clients import errors, files, process
+from tidegate.clients import errors, process
+from tidegate.clients.journal import files as journal_files
+from tidegate.clients.journal import lines
+from tidegate.clients.journal.notes import Notes
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
@@ -31,7 +34,6 @@ _SPAN: Final = 3600.0
 """Seconds of a boot that are read: what starts later is no part of it."""
 _MOST_LINES: Final = 200_000
 _LONGEST_LINE: Final = 256 * 1024
-_LARGEST_FILE: Final = 256 * 1024 * 1024
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,10 @@ async def look(root: Path, config: Config, asked: Asked, place: Place | None = N
     names = expected.units(scene)
     troubles: list[Trouble] = []
     if asked.journal is not None:
-        times = await asyncio.to_thread(_recorded, asked.journal)
+        times, notes = await asyncio.to_thread(_recorded, asked.journal)
+        if not times.boot:
+            notes = (*notes, f"{asked.journal} holds no line of `journalctl -o json`")
+        troubles.extend(_unfit(note) for note in notes)
         return _result(scene, times, [str(asked.journal)], troubles)
     times, trouble = await _journal(root, asked.boot, names)
     sources = ["journal"] if times.units else []
@@ -86,8 +91,32 @@ def _result(
     )
 
 
-def _recorded(path: Path) -> BootTimes:
-    return lastboot.of_journal(files.read_text(path, limit=_LARGEST_FILE).splitlines())
+def _recorded(path: Path) -> tuple[BootTimes, tuple[str, ...]]:
+    """Read a recorded journal, packed by gzip or not; with what could not be read of it."""
+    notes = Notes()
+    try:
+        with path.open("rb") as file:
+            told = lines.split(journal_files.unpacked(file, str(path), notes), str(path), notes)
+            times = lastboot.of_journal(line.decode("utf-8", "replace") for line in told)
+    except OSError as error:
+        raise errors.ClientError(_unreadable(path, error)) from error
+    return times, notes.lines()
+
+
+def _unreadable(path: Path, error: OSError) -> Trouble:
+    return Trouble(
+        code="file.error",
+        text=f"cannot read {path}: {error.strerror or error}",
+        hint="give the file that `journalctl -b -o json` wrote with --journal",
+    )
+
+
+def _unfit(note: str) -> Trouble:
+    return Trouble(
+        code="units.journal-unfit",
+        text=note,
+        hint="`journalctl -b -o json > FILE` on that host writes what is read here; it may be packed by gzip",
+    )
 
 
 async def _journal(root: Path, boot: int, names: Sequence[str]) -> tuple[BootTimes, Trouble | None]:

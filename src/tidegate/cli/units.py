@@ -89,7 +89,7 @@ def _add_check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--journal",
         metavar="FILE",
-        help="with check: a recorded journal of one boot, `journalctl -b -o json`",
+        help="with check: a recorded journal of one boot, `journalctl -b -o json`, packed by gzip or not",
     )
 
 

@@ -31,6 +31,7 @@ def document(check: Check) -> dict[str, Any]:
         "grade": check.grade,
         "kept": check.kept,
         "absent": list(check.absent),
+        "by_chance": [list(pair) for pair in check.by_chance],
         "starts": [{"unit": name, **msgspec.to_builtins(one)} for name, one in check.starts],
         "inversions": [msgspec.to_builtins(one) for one in check.inversions],
     }
@@ -45,6 +46,11 @@ def _lines(check: Check) -> Iterator[str]:
         yield f"  {'-':>10}  {name}: no start of it is known"
     yield ""
     yield f"{_WORDS[check.grade]} ({check.kept} were, {len(check.inversions)} were not)"
+    for first, then in check.by_chance:
+        text = (
+            f"by chance: no unit file orders {then} after {first}; the next boot may go otherwise"
+        )
+        yield from report.wrapped(text, "  ", hang="    ")
     for inversion in check.inversions:
         yield from _inversion(inversion)
 

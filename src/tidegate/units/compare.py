@@ -65,6 +65,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """How many orders were looked at and kept."""
     absent: tuple[str, ...] = ()
     """Units of the chain of which no start is known."""
+    by_chance: tuple[tuple[str, str], ...] = ()
+    """Of those kept: (first, then) of each that no unit file asks for. The next boot may go otherwise."""
 
     @property
     def grade(self) -> Grade:
@@ -78,7 +80,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def check(scene: Scene, times: BootTimes) -> Check:
     """Compare the starts of one boot with the host's rules; pure, and never raises for what a boot may have been like."""
     found: list[Inversion] = []
-    kept = 0
+    kept: list[Rule] = []
     for rule in expected.rules(scene):
         then = times.units.get(rule.then)
         if then is None or then.begun is None:
@@ -88,7 +90,7 @@ def check(scene: Scene, times: BootTimes) -> Check:
             continue
         cause = _cause(scene, times, rule, first, then.begun)
         if cause is None:
-            kept += not first.skipped
+            kept += [] if first.skipped else [rule]
         else:
             found.append(_inversion(scene, rule, first, then.begun, cause))
     started = [(name, one) for name, one in times.units.items() if one.begun is not None]
@@ -96,7 +98,12 @@ def check(scene: Scene, times: BootTimes) -> Check:
     return Check(
         starts=tuple(sorted(started, key=lambda pair: (pair[1].begun or 0.0, pair[0]))),
         inversions=tuple(sorted(found, key=lambda one: -one.finding.grade.badness)),
-        kept=kept,
+        kept=len(kept),
+        by_chance=tuple(
+            (rule.first, rule.then)
+            for rule in kept
+            if scene.graph.name(rule.first) not in scene.graph.waits_for(rule.then)
+        ),
         absent=tuple(name for name in chain if name not in dict(started)),
     )
 

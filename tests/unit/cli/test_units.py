@@ -231,8 +231,12 @@ def test_check_tells_the_order_that_was_not_kept_and_exits_by_it(
     journal.write_bytes(gzip.decompress(packed.read_bytes()))
     assert units(root, *words) == OK
     assert "every order was kept" in capsys.readouterr().out
-    journal.write_text("")
-    assert units(root, *words) == UNKNOWN
+    assert units(root, "check", "--journal", str(packed)) == OK
+    assert "ready at 38.223 s" in capsys.readouterr().out
+    for nothing in ("", "a log\n", "{}\n"):
+        journal.write_text(nothing)
+        assert units(root, *words) == UNKNOWN
+        assert "(units.journal-unfit)" in capsys.readouterr().err
     assert units(root, "check", "--journal", str(root / "none")) == REFUSED
     assert "none" in capsys.readouterr().err
 

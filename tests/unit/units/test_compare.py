@@ -63,6 +63,8 @@ def test_a_boot_of_the_lab_whose_satellite_waited_for_its_own_start_was_in_order
     assert found.inversions == ()
     early = with_files({}, recorded("boots/incus/s1-offline-25s.json.gz"))
     assert early.grade is Grade.OK
+    assert (found.by_chance, early.by_chance) == ((), ((SATELLITE, INCUS),))
+    assert "by chance: no unit file orders incus.service after" in checked.text(early)
 
 
 def test_the_recipe_that_names_a_unit_that_is_not_there_is_told_so() -> None:
