@@ -15,6 +15,7 @@ from tidegate.agent import unitview
 from tidegate.clients import errors
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config
+from tidegate.config.policy import GatePolicy
 from tidegate.core.trouble import Trouble
 from tidegate.units import plan
 from tidegate.units.host import GUARD_SOCKET, READY_UNIT, Strategy
@@ -39,7 +40,23 @@ async def look(root: Path, config: Config) -> Verdict:
     today = tuple(of_plan(record, plan.make(view, record.options), known=bool(on_disk)))
     asks = root == unitview.HOST and unitview.is_booted()
     in_memory = await _asked(record) if asks else ()
-    return Verdict(troubles=(*on_disk, *today, *in_memory), asked_systemd=asks)
+    told = (*on_disk, *today, *of_config(record, config.gate), *in_memory)
+    return Verdict(troubles=told, asked_systemd=asks)
+
+
+def of_config(record: Record, wanted: GatePolicy) -> Iterator[Trouble]:
+    """Yield what the configuration says of the gate and the drop-in does not: the drop-in counts, so that was written in vain."""
+    if record.strategy not in {Strategy.GATE, Strategy.ORDER}:
+        return
+    usual, asked = GatePolicy(), record.options
+    if wanted.limit not in {usual.limit, asked.timeout}:
+        yield _replan(
+            f"gate.limit is {wanted.limit:g} s in the configuration; applied, and what counts, is {asked.timeout:g} s"
+        )
+    if wanted.policy not in {usual.policy, asked.policy}:
+        yield _replan(
+            f"gate.policy is {wanted.policy} in the configuration; applied, and what counts, is {asked.policy}"
+        )
 
 
 def of_plan(record: Record, today: Plan, *, known: bool) -> Iterator[Trouble]:

@@ -27,7 +27,7 @@ from tidegate.clients.systemd.manager import Manager
 from tidegate.config.model import Config
 from tidegate.core.wanted import WantedMap
 from tidegate.units import host
-from tidegate.units.deadlock import Place
+from tidegate.units.deadlock import Controller, Place
 from tidegate.units.host import HostView, IncusView, Known, StoragePool
 from tidegate.units.names import kind
 from tidegate.units.tree import Index
@@ -58,12 +58,17 @@ async def look(root: Path, config: Config, place: Place | None = None) -> HostVi
     view = HostView(
         tree=tree,
         systemd=version(root),
-        controller=found if place is None else msgspec.structs.replace(found, place=place),
+        controller=found,
         storage_pools=await _storage_pools(config, wanted, told) if root == HOST else None,
         incus=incus(wanted, told),
         own_links=record.links,
     )
-    view = host.recalled(view, record.known or Known())
+    known = record.known or Known()
+    if place is not None:
+        known = msgspec.structs.replace(known, controller=Controller())
+        said = msgspec.structs.replace(found, place=place)
+        view = msgspec.structs.replace(view, controller=said, found=found)
+    view = host.recalled(view, known)
     pools = pools_of_map(wanted)
     if pools is not None and root == HOST:
         pools = tuple([await asyncio.to_thread(followed, pool) for pool in pools])

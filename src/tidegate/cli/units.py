@@ -53,26 +53,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--strategy",
         choices=("auto", "gate", "order", "guard"),
-        default="auto",
-        help="default: auto, what fits this host",
+        help="default: as applied before, else auto, what fits this host",
     )
     parser.add_argument(
         "--policy",
         choices=("fail-open", "fail-closed"),
-        default="fail-open",
-        help="at the limit let Incus go (default), or hold it on",
+        help="at the limit let Incus go, or hold it on; default: as configured (gate.policy), as applied before, fail-open",
     )
     parser.add_argument(
         "--timeout",
         type=options.seconds,
         metavar="T",
-        help="the longest that Incus is held; default 5min",
+        help="the longest that Incus is held; default: as configured (gate.limit), as applied before, 5min",
     )
     parser.add_argument(
         "--controller",
-        choices=_PLACES,
+        choices=("auto", *_PLACES),
         metavar="WHERE",
-        help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}",
+        help=f"where the LINSTOR controller runs, if it is not found: {', '.join(_PLACES)}; auto: look anew",
     )
     _add_check_options(parser)
     _add_shell_options(parser)
@@ -155,7 +153,7 @@ def _plan(chosen: argparse.Namespace, root: "Path") -> int:
         _show(chosen, plan)
         return EXIT_REFUSED
     if chosen.verb == "apply" and not chosen.dry_run:
-        return _apply(chosen, root, plan)
+        return _apply(chosen, root, config, plan)
     _show(chosen, plan)
     return EXIT_PENDING if report.is_pending(plan) else EXIT_OK
 
@@ -176,39 +174,52 @@ def _made(chosen: argparse.Namespace, root: "Path", config: "Config") -> "Plan":
     from tidegate.agent import unitproof, unitview
 
     async def make() -> "Plan":
-        view = await unitview.look(root, config, _place(chosen))
-        return await unitproof.planned(view, _asked(chosen, root))
+        view = await unitview.look(root, config, _place(chosen, root))
+        return await unitproof.planned(view, _asked(chosen, root, config))
 
     return asyncio.run(make())
 
 
-def _place(chosen: argparse.Namespace) -> "Place | None":
+def _place(chosen: argparse.Namespace, root: "Path") -> "Place | None":
+    """Return where the controller is said to run, now or when something was applied; None: nobody said."""
+    from tidegate.actuators import dropins
     from tidegate.units.deadlock import Place
 
-    return Place(chosen.controller) if chosen.controller else None
+    if chosen.controller is None:
+        record = dropins.load(root)
+        return record.controller if record is not None else None
+    return Place(chosen.controller) if chosen.controller != "auto" else None
 
 
-def _asked(chosen: argparse.Namespace, root: "Path") -> "host.Options":
-    """Return what was asked for now, with what the guard and tuning asked for before."""
+def _asked(chosen: argparse.Namespace, root: "Path", config: "Config") -> "host.Options":
+    """Return what is asked for now, else by the configuration, else as it was applied before; guard, devices and tuning stay."""
     from tidegate.actuators import dropins
-    from tidegate.config.policy import FailPolicy
+    from tidegate.config.policy import FailPolicy, GatePolicy
     from tidegate.units import host
 
-    record = dropins.load(root)
+    record, usual, gate = dropins.load(root), GatePolicy(), config.gate
+    old = record.options if record is not None else host.Options()
+    before = old if old.order else host.Options()
+    strategy = before.strategy
+    if chosen.strategy is not None:
+        strategy = None if chosen.strategy == "auto" else host.Strategy(chosen.strategy)
+    policy = gate.policy if gate.policy is not usual.policy else before.policy
+    timeout = gate.limit if gate.limit != usual.limit else before.timeout
     return host.Options(
-        strategy=None if chosen.strategy == "auto" else host.Strategy(chosen.strategy),
-        policy=FailPolicy(chosen.policy),
-        timeout=host.DEFAULT_LIMIT if chosen.timeout is None else chosen.timeout,
-        guard=record.options.guard if record is not None else None,
-        devices=record.options.devices if record is not None else False,
-        additions=record.options.additions if record is not None else (),
+        strategy=strategy,
+        policy=FailPolicy(chosen.policy) if chosen.policy else policy,
+        timeout=timeout if chosen.timeout is None else chosen.timeout,
+        guard=old.guard,
+        devices=old.devices,
+        additions=old.additions,
     )
 
 
-def _apply(chosen: argparse.Namespace, root: "Path", plan: "Plan") -> int:
+def _apply(chosen: argparse.Namespace, root: "Path", config: "Config", plan: "Plan") -> int:
     from tidegate.actuators import dropins
 
-    changed = dropins.apply(root, plan, _asked(chosen, root), _place(chosen))
+    asked, place = _asked(chosen, root, config), _place(chosen, root)
+    changed = dropins.apply(root, plan, asked, place)
     touched = (*plan.drop_ins, *(change.path for change in plan.changes))
     reloaded = _reload(root, touched, changed=changed)
     if chosen.format == "json":
@@ -294,7 +305,7 @@ def _check(chosen: argparse.Namespace, root: "Path") -> int:
     if not isinstance(config, Config):
         sys.stderr.write(config)
         return EXIT_USAGE
-    return unitscheck.run(chosen, root, config, _place(chosen))
+    return unitscheck.run(chosen, root, config, _place(chosen, root))
 
 
 def _reload(root: "Path", touched: Sequence[str], *, changed: bool) -> bool:

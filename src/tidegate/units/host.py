@@ -124,6 +124,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree
     systemd: int = 252
     controller: deadlock.Controller = deadlock.Controller()
+    found: deadlock.Controller | None = None
+    """Where the controller was found, when ``controller`` is what somebody said."""
     storage_pools: tuple[StoragePool, ...] | None = None
     incus: IncusView = IncusView()
     own_units: Mapping[str, str] = {}
@@ -136,7 +138,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def known(self) -> Known:
         """What is to be kept of it."""
-        return Known(controller=self.controller, storage_pools=self.storage_pools, incus=self.incus)
+        controller = self.found or self.controller
+        return Known(controller=controller, storage_pools=self.storage_pools, incus=self.incus)
 
 
 def recalled(view: HostView, kept: Known) -> HostView:

@@ -6,6 +6,7 @@ import msgspec
 from tidegate.actuators.dropins import Record
 from tidegate.agent import unitdrift
 from tidegate.clients.systemd.manager import Unit
+from tidegate.config.policy import GatePolicy
 from tidegate.units.host import GuardAccess, Options, Strategy
 
 GATE = "/etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
@@ -61,3 +62,15 @@ def test_a_guard_that_incus_is_not_ordered_after_is_named() -> None:
     assert "not ordered after tidegate-guard.socket" in text
     ordered = msgspec.structs.replace(INCUS, after=(*INCUS.after, "tidegate-guard.socket"))
     assert list(unitdrift.of_manager(record, {"incus.service": ordered})) == []
+
+
+def test_a_limit_that_was_configured_after_the_drop_in_is_said_to_count_for_nothing() -> None:
+    def told(**gate: object) -> list[str]:
+        wanted = msgspec.convert(gate, GatePolicy)
+        return [one.text for one in unitdrift.of_config(RECORD, wanted)]
+
+    assert told() == []
+    (limit,) = told(limit=60.0)
+    assert limit == "gate.limit is 60 s in the configuration; applied, and what counts, is 300 s"
+    (policy,) = told(policy="fail-closed")
+    assert "gate.policy is fail-closed" in policy

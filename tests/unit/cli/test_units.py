@@ -12,6 +12,9 @@ from tests import unit_trees
 from tests.recordings import DATA
 
 from tidegate.cli import main
+from tidegate.cli import units as units_command
+from tidegate.config.model import Config
+from tidegate.config.policy import FailPolicy, GatePolicy
 
 OK, REFUSED, USAGE, PENDING, UNKNOWN = 0, 1, 2, 4, 5
 GATE = "etc/systemd/system/incus.service.d/60-tidegate-gate.conf"
@@ -204,6 +207,35 @@ def test_without_root_a_tree_of_root_is_refused_in_one_line(
     assert units(root, "apply") == REFUSED
     assert "run as root" in capsys.readouterr().err
     root.chmod(0o755)
+
+
+def test_what_is_not_said_is_taken_from_the_configuration(root: Path) -> None:
+    """Else `units apply` would put five minutes, fail-open, over what tidegate.toml says."""
+    config = Config(gate=GatePolicy(limit=90.0, policy=FailPolicy.CLOSED))
+
+    def asked(*words: str) -> tuple[float, FailPolicy]:
+        chosen = units_command.build_parser().parse_args(["plan", *words])
+        options = units_command._asked(chosen, root, config)
+        return options.timeout, options.policy
+
+    assert asked() == (90.0, FailPolicy.CLOSED)
+    assert asked("--timeout", "2min", "--policy", "fail-open") == (120.0, FailPolicy.OPEN)
+
+
+def test_what_is_not_said_stays_as_it_was_applied(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`units apply` after an upgrade must not turn the strategy round."""
+    words = ("--strategy", "order", "--timeout", "2min", "--controller", "other-host")
+    assert units(root, "apply", *words) == OK
+    assert units(root, "plan") == OK
+    assert "strategy: order" in capsys.readouterr().out
+    assert units(root, "apply") == OK
+    assert "nothing to do" in capsys.readouterr().out
+    assert units(root, "plan", "--controller", "auto") == REFUSED
+    assert "units.order-unproven" in capsys.readouterr().out
+    assert units(root, "plan", "--strategy", "auto") == PENDING
+    assert "strategy: gate" in capsys.readouterr().out
 
 
 def test_check_tells_the_order_that_was_not_kept_and_exits_by_it(
