@@ -62,7 +62,7 @@ def _offers(host: HostView, options: Options) -> Iterator[str]:
         yield deadlock.way_out(host.controller, loop)
     if not anyhow:
         yield from _other_options(host, options)
-    if host.controller.place is Place.INSTANCE_HERE:
+    if host.controller.place in {Place.INSTANCE_HERE, Place.INSTANCE_ELSEWHERE}:
         name = host.controller.instance or "this instance"
         yield (
             f"a second LINSTOR controller outside of {name}, on another host, that takes over while this one boots (drbd-reactor); "

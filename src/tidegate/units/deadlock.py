@@ -99,6 +99,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     other: Part
     why: str
     limit: float = UNBOUNDED
+    only: str = ""
+    """In words, the one case in which it is so; "" for always."""
 
 
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,11 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
         return math.isinf(self.limit)
 
     @property
+    def only(self) -> str:
+        """In words, the one case in which it closes; "" for at every boot."""
+        return next((need.only for need in self.needs if need.only), "")
+
+    @property
     def holds_incus(self) -> bool:
         """True when Incus itself is in it."""
         return any(need.part is Part.INCUS for need in self.needs)
@@ -125,9 +132,10 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
         chain = ", ".join(
             f"{NAMES[need.part]} waits for {NAMES[need.other]} ({need.why})" for need in self.needs
         )
+        when = f" {self.only}" if self.only else ""
         if self.is_deadlock:
-            return f"{chain}: none of them ever becomes ready"
-        return f"{chain}: that costs {self.limit:.0f} s at every boot"
+            return f"{chain}: none of them ever becomes ready{when}"
+        return f"{chain}: that costs {self.limit:.0f} s{when or ' at every boot'}"
 
 
 def loops(controller: Controller, hold: Hold, *, limit: float = UNBOUNDED) -> tuple[Loop, ...]:
@@ -220,9 +228,24 @@ def _needs_of_controller(controller: Controller) -> Iterator[Need]:
         if controller.instance_on_linstor:
             why = "its own volume lies on it"
             yield Need(part=Part.CONTROLLER_INSTANCE, other=Part.POOL, why=why)
+    if controller.place is Place.INSTANCE_ELSEWHERE:
+        yield from _needs_elsewhere(controller)
     if controller.database_on_drbd:
         why = "its database lies on DRBD of this host"
         yield Need(part=Part.CONTROLLER, other=Part.CONTROLLER_VOLUME, why=why)
         if controller.brought_up_by is not BroughtUpBy.SYSTEM:
             why = "neither drbd.service nor drbd-reactor is known to bring it up"
             yield Need(part=Part.CONTROLLER_VOLUME, other=Part.SATELLITE, why=why)
+
+
+def _needs_elsewhere(controller: Controller) -> Iterator[Need]:
+    """Incus starts no instance before its cluster's database has a quorum (facts/incus.md D5): of members that are held, it gets none."""
+    name = f" {controller.instance}" if controller.instance else ""
+    why = f"it lives in the instance{name} of another member"
+    yield Need(part=Part.CONTROLLER, other=Part.CONTROLLER_INSTANCE, why=why)
+    yield Need(
+        part=Part.CONTROLLER_INSTANCE,
+        other=Part.INCUS,
+        why="there, Incus needs the votes of other members in its database",
+        only="when the members of the cluster start together",
+    )

@@ -78,9 +78,13 @@ class Scene:
 
 
 def nothing_pulls(scene: Scene) -> bool:
-    """Return whether after a power loss nothing may start Incus: neither a unit of the boot, nor its own check (U2 to U5)."""
+    """Return whether after a power loss nothing may start Incus that should: neither a unit of the boot, nor its own check (U2 to U5).
+
+    On a host on which nobody enabled Incus, nothing should.
+    """
     pulled = scene.boot is not None and INCUS_UNIT in scene.boot.jobs
-    return not pulled and scene.host.incus.listens is not True
+    enabled = any(map(scene.has_job, (INCUS_STARTUP, INCUS_SOCKET)))
+    return enabled and not pulled and scene.host.incus.listens is not True
 
 
 def find(host: HostView, index: Index) -> tuple[Finding, ...]:
@@ -291,7 +295,7 @@ def _needs(scene: Scene) -> Iterator[Finding]:
         remedy = deadlock.way_out(controller, loop)
         if hold is Hold.SATELLITE and loop.holds_incus:
             remedy = f"{_without_recipe(scene)}; then {remedy}"
-        grade = None if loop.is_deadlock else Grade.DEGRADED
+        grade = None if loop.is_deadlock and not loop.only else Grade.DEGRADED
         yield codes.finding("units.deadlock", ids.CONTROLLER, str(loop), grade=grade, remedy=remedy)
 
 
@@ -311,7 +315,9 @@ def deadlocked(scene: Scene) -> tuple[deadlock.Loop, str] | None:
         return None
     limit = start_limit(scene.satellite)
     loop = deadlock.held_by_itself(scene.host.controller, Hold.SATELLITE, limit=limit)
-    return (loop, _without_recipe(scene)) if loop is not None and loop.is_deadlock else None
+    if loop is None or not loop.is_deadlock or loop.only:
+        return None
+    return loop, _without_recipe(scene)
 
 
 def _without_recipe(scene: Scene) -> str:

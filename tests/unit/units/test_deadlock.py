@@ -40,6 +40,14 @@ def test_a_gate_with_a_limit_costs_the_limit() -> None:
     assert "costs 300 s at every boot" in str(loop)
 
 
+def test_an_instance_of_another_member_needs_our_vote_when_all_start_together() -> None:
+    there = Controller(place=Place.INSTANCE_ELSEWHERE, instance="default/ctl")
+    (loop,) = deadlock.loops(there, Hold.GATE, limit=300)
+    assert "that costs 300 s when the members of the cluster start together" in str(loop)
+    assert "the instance default/ctl of another member" in str(loop)
+    assert deadlock.loops(there, Hold.NOTHING) == ()
+
+
 def test_nothing_held_nothing_lost() -> None:
     assert deadlock.loops(IN_CTL, Hold.NOTHING) == ()
     assert deadlock.held_by_itself(IN_CTL, Hold.NOTHING) is None

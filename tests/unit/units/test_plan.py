@@ -149,6 +149,28 @@ def test_the_controller_in_an_instance_gets_the_guard_and_hears_why() -> None:
         assert refused.changes == ()
 
 
+def test_a_member_that_others_vote_with_is_not_held_for_a_controller_among_them() -> None:
+    there = Controller(place=Place.INSTANCE_ELSEWHERE, instance="default/ctl")
+    found = made(unit_trees.host(controller=there, incus=IncusView(clustered=True)))
+    assert found.strategy is Strategy.GUARD
+    refused = made(unit_trees.host(controller=there), strategy="gate", policy="fail-closed")
+    assert "none of them ever becomes ready when the members" in refused.refusals[0].text
+    assert any("--strategy guard" in offer for offer in refused.offers)
+
+
+def test_a_host_on_which_nobody_enabled_incus_is_not_made_to_start_it() -> None:
+    tree = unit_trees.host_tree("debian")
+    links = {"incus-startup.service", "incus.socket"}
+    entries = {
+        path: entry
+        for path, entry in tree.entries.items()
+        if not (".wants/" in path and path.rpartition("/")[2] in links)
+    }
+    found = made(unit_trees.host(tree=type(tree)(entries=entries)))
+    assert "Wants=incus.service" not in found.drop_ins[LIMIT]
+    assert "units.not-started" in {finding.code for finding in found.left}
+
+
 def test_images_on_linstor_get_the_gate_and_never_the_guard() -> None:
     incus = IncusView(volumes_on_linstor=("storage.images_volume",))
     assert made(unit_trees.host(incus=incus)).strategy is Strategy.GATE
