@@ -51,5 +51,6 @@ def volumes(events: list[Event]) -> str:
 
 
 def known(case: Case, code: str) -> bool:
-    """Return whether a cause of this code was found already."""
-    return any(key.startswith(f"{code}:") for key in case.graph.nodes)
+    """Return whether a cause of this code (or, if it ends so, of this beginning of codes) was found already."""
+    begin = code if code.endswith((".", "-")) else f"{code}:"
+    return any(key.startswith(begin) for key in case.graph.nodes)

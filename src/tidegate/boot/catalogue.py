@@ -13,6 +13,7 @@ from tidegate.boot import (
     linstor_line,
     logrus,
     pattern,
+    patterns_ends,
     patterns_host,
     patterns_incus,
     patterns_kernel,
@@ -26,6 +27,7 @@ from tidegate.boot.pattern import Compiled, Match, Pattern, Program
 ALL: Final[tuple[Pattern, ...]] = (
     *patterns_systemd.PATTERNS,
     *patterns_kernel.PATTERNS,
+    *patterns_ends.PATTERNS,
     *patterns_linstor.PATTERNS,
     *patterns_incus.PATTERNS,
     *patterns_host.PATTERNS,
@@ -49,6 +51,7 @@ _IDENTIFIERS: Final = {
     "lvm": Program.HOST,
     "vgchange": Program.HOST,
     "pvscan": Program.HOST,
+    "dmeventd": Program.HOST,
     "zpool": Program.HOST,
     "zfs": Program.HOST,
     "systemd-networkd": Program.HOST,

@@ -3,20 +3,11 @@
 
 from typing import Final
 
-import msgspec
-
-
-class Code(msgspec.Struct, frozen=True):
-    """One kind of cause."""
-
-    means: str
-    remedy: str
-    weight: int = 5
-    """How much it matters among causes of equal effect, 0 to 9: what lasts weighs more than what passes."""
-
+from tidegate.boot import codes_storage
+from tidegate.boot.code import AGENT, Code
 
 _PLAN: Final = "`tidegate units plan` shows an order that is proven free of circles and deadlocks; the agent mounts the pool the moment it can be."
-_AGENT: Final = "Run tidegate-agent.service: it starts an instance the moment its volumes are usable. Until then: incus start NAME."
+
 
 CODES: Final = {
     # --- what was hit -----------------------------------------------------------------------------------------------
@@ -31,9 +22,9 @@ CODES: Final = {
         2,
     ),
     "instance.lost": Code(
-        "Incus gave an instance up after its attempts; nobody tries again.", _AGENT, 2
+        "Incus gave an instance up after its attempts; nobody tries again.", AGENT, 2
     ),
-    "instance.late": Code("An instance started only after failed attempts.", _AGENT, 1),
+    "instance.late": Code("An instance started only after failed attempts.", AGENT, 1),
     "instance.failed": Code(
         "An instance did not start although its storage was there.",
         "See incus info NAME --show-log.",
@@ -74,6 +65,26 @@ CODES: Final = {
         "The satellite's unit failed.",
         "journalctl -u linstor-satellite; the exit status tells (facts: 20 to 24 are configuration or network).",
         8,
+    ),
+    "satellite.java": Code(
+        "Java could not run the satellite: not there, too old, or started with options that it does not know.",
+        "Read the line; then JAVA_HOME, JAVA_OPTS and LINSTOR_SATELLITE_OPTS of the unit (systemctl cat linstor-satellite), and the package of Java.",
+        9,
+    ),
+    "satellite.java-memory": Code(
+        "The satellite's Java had no memory left.",
+        "Give it a larger heap (-Xmx in JAVA_OPTS), or the host more memory.",
+        9,
+    ),
+    "satellite.port-taken": Code(
+        "The satellite could not have its port (3366): another process holds it, or its address is not there.",
+        "ss -ltnp 'sport = 3366' tells who; then: systemctl restart linstor-satellite",
+        9,
+    ),
+    "satellite.configuration": Code(
+        "The satellite could not read its configuration.",
+        "See the line; /etc/linstor/linstor_satellite.toml.",
+        9,
     ),
     "satellite.stopped": Code("The satellite was stopped.", "systemctl start linstor-satellite", 7),
     "satellite.no-controller": Code(
@@ -171,88 +182,20 @@ CODES: Final = {
     "controller.failed": Code(
         "The controller on this host failed or was killed.", "journalctl -u linstor-controller", 7
     ),
+    "controller.database": Code(
+        "The controller could not use its data base: held by another process, or damaged.",
+        "Is a second controller running, here or on another node that shares the files? If it is damaged: restore a backup of /var/lib/linstor (the controller writes one at each upgrade).",
+        9,
+    ),
+    "controller.turns-away": Code(
+        "The controller holds this node in a state that does not pass by itself.",
+        "linstor node list tells the state; linstor node reconnect NODE after its cause is gone.",
+        8,
+    ),
     "controller.version-mismatch": Code(
         "Satellite and controller are of different versions.", "Bring both to the same version.", 8
     ),
-    # --- devices and storage ------------------------------------------------------------------------------------------
-    "devices.late": Code(
-        "LINSTOR said ONLINE before the devices were there; Incus's three attempts were over before them.",
-        _AGENT,
-        6,
-    ),
-    "devices.missing": Code(
-        "A device was not there although the satellite's first run was over.",
-        "linstor resource list; drbdadm status; the satellite's error reports.",
-        7,
-    ),
-    "volume.path-missing": Code(
-        "LINSTOR named no device for a volume: it has none in memory between a restart of the controller and the end of the satellite's first run.",
-        _AGENT,
-        5,
-    ),
-    "volume.not-mountable": Code(
-        "The device was there and held no file system that could be mounted.",
-        "Do not format it. Look whether the pool's directory or disk is the one it was: a satellite fills an empty mount point with new, empty volumes.",
-        8,
-    ),
-    "volume.unknown": Code(
-        "LINSTOR does not know the volume that Incus asked for.",
-        "linstor resource-definition list; compare with incus storage volume list.",
-        8,
-    ),
-    "volume.not-available": Code(
-        "LINSTOR could not make a volume available on this node.",
-        "See the message; linstor resource list.",
-        7,
-    ),
-    "volume.busy": Code(
-        "The device was busy: mounted, or frozen, by somebody else.",
-        "findmnt, lsof, dmesg | grep frozen.",
-        6,
-    ),
-    "storage.missing": Code(
-        "The volume group, zpool or directory under a LINSTOR pool was not there.",
-        "vgs, zpool list, findmnt; order the satellite after what brings it (RequiresMountsFor=, zfs-import.target).",
-        8,
-    ),
-    "drbd.module-late": Code(
-        "The DRBD module was loaded too late.",
-        "Load it early: /etc/modules-load.d/drbd.conf; see why it took long.",
-        6,
-    ),
-    "drbd.module-missing": Code(
-        "The DRBD module was not loaded.", "modprobe drbd; after a kernel upgrade: dkms status.", 8
-    ),
-    "drbd.module-old": Code(
-        "A DRBD older than 9 was loaded.",
-        "Install DRBD 9 for this kernel, and keep the kernel's own from loading.",
-        8,
-    ),
-    "drbd.quorum-lost": Code(
-        "DRBD had no quorum: too few nodes of the resource were there.",
-        "Bring up the other nodes; after a power loss of all the first node waits for a second.",
-        7,
-    ),
-    "drbd.peer-primary": Code(
-        "Another node is Primary for the volume.",
-        "Find out where the instance runs before anything else: incus list, drbdadm status.",
-        8,
-    ),
-    "drbd.split-brain": Code(
-        "Both nodes changed their data without each other: split brain.",
-        "Choose whose data to keep, by hand (DRBD user's guide, split brain recovery).",
-        9,
-    ),
-    "drbd.no-data": Code(
-        "No up-to-date data was within reach.",
-        "Bring up the node with the good disk; drbdadm status.",
-        7,
-    ),
-    "drbd.io-error": Code(
-        "A disk under DRBD failed.",
-        "Replace the disk; LINSTOR sets SkipDisk after such an error, which makes the next boot diskless.",
-        8,
-    ),
+    **codes_storage.CODES,
     # --- Incus ----------------------------------------------------------------------------------------------------------
     "incus.panic": Code("incusd crashed.", "systemctl status incus; report it with the trace.", 8),
     "incus.fatal": Code(
@@ -336,6 +279,11 @@ CODES: Final = {
         9,
     ),
     "host.io-error": Code("A disk reported errors.", "smartctl -a; replace it.", 8),
+    "host.file-system": Code(
+        "A file system reported errors or went read-only.",
+        "Check it while it is not mounted (fsck, xfs_repair -n); look at its disk.",
+        8,
+    ),
     "host.hung-task": Code(
         "A process hung in the kernel for minutes.",
         "Look for suspended DRBD devices and dead disks: drbdadm status; dmesg.",

@@ -210,13 +210,21 @@ class Gathered:
             kept[-1].last = at
             self.dropped += 1
             return
-        if program is Program.LINSTOR and entry.hostname:
-            data = {**data, "host": entry.hostname}
+        if program is Program.LINSTOR:
+            data = _of_linstor(entry, data)
         record = Record(
             kind=kind, subject=subject[:200], at=at, entry=shapes.shortened(entry), data=data
         )
         kept.append(record)
         self.records.append(record)
+
+
+def _of_linstor(entry: Entry, data: Mapping[str, str]) -> Mapping[str, str]:
+    """Add whose line it is: of which host, and of the controller, which a line without LINSTOR's own prefix (Java's) does not say."""
+    more = {"host": entry.hostname} if entry.hostname else {}
+    if entry.identifier == "Controller" or entry.unit == "linstor-controller.service":
+        more["component"] = "Controller"
+    return {**data, **more} if more else data
 
 
 _SAME_MOMENT: Final = 2.0

@@ -13,6 +13,8 @@ MAX_EVIDENCE: Final = 8
 MAX_CAUSES: Final = 400
 _LASTS: Final = 8
 """From this weight on a cause does not pass by itself, and comes before those that do."""
+_CHAIN: Final = ("drbd.", "storage.", "satellite.", "controller.", "incus.", "order.")
+"""Layers between the host and an instance: what lasts there matters more than a late start, which is every boot's without an order."""
 _ENDS: Final = ("instance.lost", "instance.late", "pool.unavailable", "pool.not-loaded")
 
 
@@ -127,7 +129,8 @@ class Graph:
         )
         return causes, tuple(self.links.values())
 
-    def _importance(self, key: str) -> tuple[int, int, int, float, int]:
+    def _importance(self, key: str) -> tuple[int, int, int, int, float, int]:
+        """Return where a first cause stands: by what was lost to it, then what lasts in the chain itself, then what was late for it."""
         after = self._after(key) | {key}
         codes = [self.nodes[one].code for one in after]
         lost = codes.count("instance.lost")
@@ -135,7 +138,8 @@ class Graph:
         node = self.nodes[key]
         sure = list(Confidence).index(node.confidence)
         lasts = 0 if CODES[node.code].weight >= _LASTS else 1
-        return (-lost, -min(hit, 1), lasts, node.begin, sure)
+        grave = 0 if not lasts and node.code.startswith(_CHAIN) else 1
+        return (-lost, grave, -min(hit, 1), lasts, node.begin, sure)
 
     def _walk(self, key: str, order: dict[str, None]) -> None:
         todo = [key]

@@ -68,7 +68,7 @@ PATTERNS: Final = (
     _drbd(
         Kind.DRBD_QUORUM_LOST,
         "quorum( yes -> no )",
-        _VOL + r": (?!Failed:)",
+        _VOL + r": (?!Failed:)(?!.*\[down\])",
         "drbd pvc-r0/0 drbd1000: quorum( yes -> no )",
     ),
     _drbd(
@@ -109,6 +109,44 @@ PATTERNS: Final = (
         "drbd incus-volume-339abc8c: role( Secondary -> Primary ) [incusd:532 auto-promote]",
     ),
     _drbd(
+        Kind.DRBD_QUORUM_LOST,
+        "susp-io( no -> quorum )",
+        _RES + r": .*susp-io\( no -> quorum \)(?!.*\[down\])",
+        "drbd pvc-r0: susp-io( no -> quorum ) [attach]",
+    ),
+    _drbd(
+        Kind.DRBD_QUORUM_BACK,
+        "susp-io( quorum -> ",
+        _RES + r": .*susp-io\( quorum -> ",
+        "drbd pvc-r0: susp-io( quorum -> no ) [connected]",
+    ),
+    *(
+        _drbd(
+            Kind.DRBD_LINK_REFUSED,
+            literal,
+            _RES
+            + rf"(?:/\d+ (?P<device>drbd\d+))? (?P<peer>[^\s:]+): .*?(?P<err>{literal}.{{0,80}})",
+            sample,
+            source="drbd_receiver.c",
+        )
+        for literal, sample in (
+            ("Authentication of peer failed", "drbd r0 n2: Authentication of peer failed"),
+            ("Unrelated data, aborting", "drbd r0/0 drbd1000 n2: Unrelated data, aborting!"),
+            (
+                "incompatible ",
+                "drbd r0 n2: incompatible DRBD dialects: I support 118-124, peer supports 86-101",
+            ),
+            (
+                "peer's disk size is too small",
+                "drbd r0/0 drbd1000 n2: The peer's disk size is too small! (2048 < 4096 sectors)",
+            ),
+            (
+                "Peer presented a node_id",
+                "drbd r0 n2: Peer presented a node_id of 2 instead of 1",
+            ),
+        )
+    ),
+    _drbd(
         Kind.DRBD_RESYNC,
         "Began resync as ",
         _RES + r"(?:/\d+ (?P<device>drbd\d+))? (?P<peer>[^\s:]+): Began resync as (?P<as>\w+)",
@@ -145,6 +183,116 @@ PATTERNS: Final = (
         "drbd: disagrees about version of symbol",
         "drbd: disagrees about version of symbol module_layout",
         source="kernel/module",
+    ),
+    *(
+        _kernel(
+            Kind.MODULE_FAILED,
+            literal,
+            sample,
+            regex=rf"(?P<err>{literal}.{{0,80}})",
+            source="kernel/module",
+        )
+        for literal, sample in (
+            ("drbd: version magic", "drbd: version magic '6.12.1 SMP' should be '6.12.9 SMP'"),
+            ("drbd: Unknown symbol", "drbd: Unknown symbol lru_cache_create (err -2)"),
+        )
+    ),
+    *(
+        Pattern(
+            program=Program.KERNEL,
+            kind=Kind.MODULE_FAILED,
+            literal=literal,
+            regex=r"(?P<err>.*)",
+            subject="host",
+            sample=sample,
+            source="kernel/module/signing.c, security/lockdown",
+            data={"by": "signature"},
+        )
+        for literal, sample in (
+            ("Loading of unsigned module is rejected", "Loading of unsigned module is rejected"),
+            (
+                "Loading of module with unavailable key is rejected",
+                "Loading of module with unavailable key is rejected",
+            ),
+            (
+                "unsigned module loading is restricted",
+                "Lockdown: systemd-modules: unsigned module loading is restricted; see man kernel_lockdown.7",
+            ),
+        )
+    ),
+    *(
+        Pattern(
+            program=Program.KERNEL,
+            kind=kind,
+            literal=literal,
+            regex=regex,
+            subject="storage/{name}",
+            sample=sample,
+            source=source,
+        )
+        for kind, literal, regex, sample, source in (
+            (
+                Kind.STORAGE_BROKEN,
+                "switching pool to read-only mode",
+                r"device-mapper: (?P<name>thin: [\d:]+\d): (?P<err>switching pool to read-only mode)",
+                "device-mapper: thin: 252:4: switching pool to read-only mode",
+                "drivers/md/dm-thin.c",
+            ),
+            (
+                Kind.STORAGE_FULL,
+                "switching pool to out-of-data-space",
+                r"device-mapper: (?P<name>thin: [\d:]+\d): (?P<err>switching pool to out-of-data-space.*)",
+                "device-mapper: thin: 252:4: switching pool to out-of-data-space (queue IO) mode",
+                "drivers/md/dm-thin.c",
+            ),
+            (
+                Kind.STORAGE_BROKEN,
+                "has encountered an uncorrectable I/O failure",
+                r"Pool '(?P<name>[^']+)' (?P<err>has encountered an uncorrectable I/O failure.*)",
+                "WARNING: Pool 'tank' has encountered an uncorrectable I/O failure and has been suspended.",
+                "zfs module/zfs/spa_misc.c",
+            ),
+            (
+                Kind.STORAGE_BROKEN,
+                "not enough operational devices",
+                r"md/raid\w*:(?P<name>md\w+): (?P<err>not enough operational devices.*)",
+                "md/raid:md127: not enough operational devices (2/4 failed)",
+                "drivers/md/raid5.c",
+            ),
+        )
+    ),
+    *(
+        Pattern(
+            program=Program.KERNEL,
+            kind=Kind.FS_ERROR,
+            literal=literal,
+            regex=r"^(?:EXT4-fs(?: error)?|XFS|BTRFS error) \((?:device )?(?P<dev>[^):]+)[^)]*\):? (?P<err>.{0,120})",
+            subject="device/{dev}",
+            sample=sample,
+            source=source,
+        )
+        for literal, sample, source in (
+            (
+                "EXT4-fs error (device ",
+                "EXT4-fs error (device sda2): ext4_lookup:1857: inode #2: comm incusd: bad extra_isize",
+                "fs/ext4/super.c",
+            ),
+            (
+                "Remounting filesystem read-only",
+                "EXT4-fs (sda2): Remounting filesystem read-only",
+                "fs/ext4/super.c",
+            ),
+            (
+                "Can't find ext4 filesystem",
+                "EXT4-fs (drbd1001): VFS: Can't find ext4 filesystem",
+                "fs/ext4/super.c",
+            ),
+            (
+                "Metadata corruption detected",
+                "XFS (drbd1001): Metadata corruption detected at xfs_agf_verify+0x1f0/0x210 [xfs]",
+                "fs/xfs/xfs_error.c",
+            ),
+        )
     ),
     _kernel(
         Kind.KERNEL_STARTED,

@@ -148,6 +148,13 @@ PATTERNS: Final = (
         data={"by": "satellite"},
     ),
     _linstor(
+        Kind.SATELLITE_TOOL_ABSENT,
+        ": NOT supported",
+        "INFO Checking support for DRBD9_UTILS: NOT supported: ",
+        regex=r"support for (?P<tool>DRBD9_UTILS|CRYPT_SETUP|LVM|LVM_THIN|ZFS_KMOD|ZFS_UTILS|NVME|LOSETUP): NOT supported",
+        source="facts/linstor.md 2.4",
+    ),
+    _linstor(
         Kind.SATELLITE_ERROR,
         "Checking support for DRBD9_UTILS: supported",
         "INFO Checking support for DRBD9_UTILS: supported (9.22.0)",
@@ -196,9 +203,9 @@ PATTERNS: Final = (
     ),
     _linstor(
         Kind.RESOURCE_CREATED,
-        " [FILE",
+        "] created",
         "INFO Volume number 0 of resource 'auto-a' [FILE THIN] created",
-        regex=r"of resource '(?P<resource>[^']+)' \[[^\]]+\] created",
+        regex=r"^\w+ Volume number \d+ of resource '(?P<resource>[^']+)' \[[^\]]+\] created",
         subject="resource/{resource}",
         source="facts/linstor-observed.md A4",
     ),
@@ -264,6 +271,19 @@ PATTERNS: Final = (
         regex=r"Satellite '(?P<node>[^']+)' version mismatch\((?P<version>[^)]*)\)",
         subject="node/{node}",
         source="facts/linstor.md 9.3",
+    ),
+    *(
+        _linstor(
+            Kind.RESOURCE_REQUESTED,
+            literal,
+            sample,
+            regex=rf"{literal}'?(?P<resource>[^'\s]+)",
+            subject="resource/{resource}",
+        )
+        for literal, sample in (
+            ("Resource definition created ", "INFO Resource definition created mk-00"),
+            ("ACR: Created resource ", "INFO ACR: Created resource 'mk-05' on 'n1'"),
+        )
     ),
     _linstor(
         Kind.RESOURCE_FAILED,

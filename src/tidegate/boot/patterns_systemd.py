@@ -100,6 +100,13 @@ PATTERNS: Final = (
         "src/core/job.c",
     ),
     _unit(
+        Kind.UNIT_TIMEOUT,
+        "Timed out waiting for device ",
+        rf"^Timed out waiting for device {_UNIT}",
+        "Timed out waiting for device dev-mapper-mpatha.device - /dev/mapper/mpatha.",
+        "src/core/device.c",
+    ),
+    _unit(
         Kind.UNIT_STOP_TIMEOUT,
         "timed out. Killing",
         rf"{_UNIT}: State '(?P<state>[\w-]+)' timed out. Killing",

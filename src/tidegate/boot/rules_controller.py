@@ -8,7 +8,7 @@ blocks the start of incusd without a line (facts/observed.md s7, s8).
 import itertools
 from typing import Final
 
-from tidegate.boot import errors
+from tidegate.boot import errors, rules_exit
 from tidegate.boot.case import Case, secs
 from tidegate.boot.errors import Wrong
 from tidegate.boot.facts import CONTROLLER_UNIT, INCUS_UNIT, STARTUP_UNIT
@@ -24,7 +24,8 @@ _CODES: Final = {
         "controller.unreachable",
         "could not be reached: this host had no way to it",
     ),
-    Wrong.CONTROLLER_TIMEOUT: ("controller.black-holed", "did not answer in time"),
+    Wrong.CONTROLLER_TIMEOUT: ("controller.black-holed", "could not be reached in time"),
+    Wrong.CONTROLLER_HUNG: ("controller.hung", "took the connection and did not answer in time"),
     Wrong.CONTROLLER_NAME: ("controller.name", "could not be found: its name was not resolved"),
     Wrong.CONTROLLER_TLS: ("controller.tls", "was not accepted: TLS failed"),
     Wrong.CONTROLLER_DENIED: ("controller.denied", "refused the credentials"),
@@ -69,6 +70,7 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
     )
     _own_controller(case, key, begin)
     _network(case, key, wrong, begin)
+    case.graph.link(turned_away(case), key, "the controller says so itself")
     return key
 
 
@@ -122,18 +124,9 @@ def _with_code(event: Event, code: str) -> Event:
 def _own_controller(case: Case, key: str, begin: float) -> None:
     """Look whether the controller runs on this host, and was late or failed itself."""
     facts = case.facts
-    failed = facts.first(Kind.UNIT_FAILED, CONTROLLER_UNIT) or facts.first(
-        Kind.UNIT_TIMEOUT, CONTROLLER_UNIT
-    )
-    if failed is not None:
-        cause = case.graph.add(
-            "controller.failed",
-            "controller",
-            f"The controller on this host failed at {secs(failed.at)}.",
-            begin=failed.at,
-            events=[failed, facts.first(Kind.UNIT_EXITED, CONTROLLER_UNIT)],
-        )
-        case.graph.link(cause, key, "it runs on this host", [failed])
+    failed = own_failed(case)
+    if failed:
+        case.graph.link(failed, key, "it runs on this host")
         return
     started = facts.first(Kind.CONTROLLER_STARTED) or facts.first(
         Kind.UNIT_STARTED, CONTROLLER_UNIT
@@ -149,6 +142,73 @@ def _own_controller(case: Case, key: str, begin: float) -> None:
             events=[facts.first(Kind.UNIT_STARTING, CONTROLLER_UNIT), started],
         )
         case.graph.link(cause, key, "it runs on this host and was still starting", [started])
+
+
+def own_failed(case: Case) -> str:
+    """Return the cause if the controller's unit on this host failed, with what it said last before it; else empty."""
+    facts = case.facts
+    failed = facts.first(Kind.UNIT_TIMEOUT, CONTROLLER_UNIT) or facts.first(
+        Kind.UNIT_FAILED, CONTROLLER_UNIT
+    )
+    if failed is None:
+        return ""
+    words = rules_exit.last_words(case, failed.at, controller=True)
+    by = " by its start time-out" if failed.kind is Kind.UNIT_TIMEOUT else ""
+    said = f": “{words[0].detail[:200]}”" if words else ""
+    key = case.graph.add(
+        "controller.failed",
+        "controller",
+        f"The controller on this host failed at {secs(failed.at)}{by}{said}.",
+        begin=failed.at,
+        events=[*words[:3], failed, facts.first(Kind.UNIT_EXITED, CONTROLLER_UNIT)],
+    )
+    base = [word for word in words if word.data.get("class") == "database"]
+    if base:
+        cause = case.graph.add(
+            "controller.database",
+            "controller",
+            f"The controller could not use its data base at {secs(base[0].at)}: “{base[0].detail[:200]}”.",
+            begin=base[0].at,
+            events=base[:4],
+        )
+        case.graph.link(cause, key, "it said so when it ended", base[:1])
+    rules_exit.link_memory(case, key, CONTROLLER_UNIT, failed.at)
+    return key
+
+
+_PASSING: Final = frozenset(
+    {"OFFLINE", "CONNECTED", "ONLINE", "closed", "AUTHENTICATED", "UNKNOWN"}
+)
+
+
+def turned_away(case: Case) -> str:
+    """Return the cause if the controller's own log holds this node in a state that does not pass (facts/linstor.md 3.1); else empty."""
+    facts = case.facts
+    mismatch = facts.first(Kind.CONTROLLER_ERROR)
+    synced = facts.last(Kind.SATELLITE_ANSWERED)
+    if mismatch is not None and (synced is None or synced.at < mismatch.at):
+        key = case.graph.add(
+            "controller.version-mismatch",
+            "controller",
+            f"Satellite and controller are of different versions ({mismatch.data.get('version', '?')}).",
+            begin=mismatch.at,
+            events=[mismatch],
+        )
+    else:
+        states = [e for e in facts.all(Kind.CONTROLLER_NODE) if e.data.get("to") not in _PASSING]
+        last = states[-1] if states else None
+        if last is None or (synced is not None and synced.at > last.at):
+            return ""
+        key = case.graph.add(
+            "controller.turns-away",
+            "controller",
+            f"The controller held node {last.data.get('node', '?')} in state {last.data.get('to', '?')} from {secs(last.at)} on: that does not pass by itself.",
+            begin=last.at,
+            events=states[-3:],
+        )
+    for effect in ("satellite.never-synced:satellite", "satellite.offline:satellite"):
+        case.graph.link(key, effect, "a node in this state gets no full sync")
+    return key
 
 
 def _network(case: Case, key: str, wrong: Wrong, begin: float) -> None:
@@ -193,6 +253,10 @@ def silence(case: Case) -> str:
             facts.first(Kind.UNIT_TIMEOUT, INCUS_UNIT, after=begun.at),
             facts.first(Kind.UNIT_TIMEOUT, STARTUP_UNIT, after=begun.at),
             facts.first(Kind.UNIT_STOPPING, INCUS_UNIT, after=begun.at),
+            facts.first(Kind.UNIT_EXITED, INCUS_UNIT, after=begun.at),
+            facts.first(Kind.UNIT_FAILED, INCUS_UNIT, after=begun.at),
+            facts.first(Kind.INCUS_FATAL, after=begun.at),
+            facts.first(Kind.INCUS_PANIC, after=begun.at),
         )
         if event is not None
     ]
@@ -263,7 +327,7 @@ def _no_answer(case: Case, begun: Event, closing: Event | None, before: float, a
     return case.graph.add(
         code,
         "controller",
-        f"{text}incusd stood still without a word for {secs(after - before)} (from {secs(before)} to {secs(after)}) while it set up its pools{how}: "
+        f"{text}incusd stood still without a word for {secs(after - before)} (from {secs(before)} to {secs(after)}) while it set up its data base, pools and networks{how}: "
         "no instance of any pool started meanwhile.",
         begin=before,
         end=after if closing is not None else None,
@@ -284,5 +348,5 @@ def classify(events: list[Event]) -> dict[Wrong, list[Event]]:
     """Return events by what their errors mean, in order of time."""
     found: dict[Wrong, list[Event]] = {}
     for event in events:
-        found.setdefault(errors.classify(event.detail), []).append(event)
+        found.setdefault(errors.of(event), []).append(event)
     return found

@@ -9,7 +9,14 @@ means no quorum or no data (facts/drbd-observed.md), EMEDIUMTYPE that a peer is 
 import itertools
 from typing import Final
 
-from tidegate.boot import errors, rules_drbd, rules_module, satellite
+from tidegate.boot import (
+    errors,
+    rules_drbd,
+    rules_module,
+    rules_satellite,
+    rules_storage,
+    satellite,
+)
 from tidegate.boot.case import Case, name, secs, volumes
 from tidegate.boot.errors import Wrong
 from tidegate.boot.model import Confidence, Event, Kind
@@ -39,7 +46,7 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
         case Wrong.MODULE_MISSING | Wrong.MODULE_OLD:
             return rules_module.module(case, wrong, events, end)
         case Wrong.STORAGE_MISSING:
-            return missing(case) or _plain(case, "storage.missing", "host", events, end)
+            return rules_storage.under(case) or _plain(case, "storage.missing", "host", events, end)
         case Wrong.BUSY:
             return _plain(case, "volume.busy", volumes(events), events, end)
         case Wrong.RESOURCE_UNKNOWN:
@@ -49,11 +56,11 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
 
 
 def _plain(case: Case, code: str, subject: str, events: list[Event], end: float | None) -> str:
-    from_to = f"at {secs(events[0].at)}"
+    said = next((e for e in events if e.kind is not Kind.FS_ERROR), events[0])
     return case.graph.add(
         code,
         subject,
-        f"{_MEANS[code]} {from_to}: “{events[0].detail[:200]}”.",
+        f"{_MEANS[code]} at {secs(said.at)}: “{said.detail[:200]}”.",
         begin=events[0].at,
         end=end,
         events=events[:6],
@@ -184,12 +191,14 @@ def _missing_after_run(case: Case, events: list[Event], steps: Start) -> str:
 
 
 def _underneath(case: Case, key: str, steps: Start, begin: float) -> None:
-    """Link what stood in the way of the devices: storage missing, module, a run that stood still, failed resources."""
+    """Link what stood in the way of the devices: storage missing, module, a run that stood still or never came, failed resources."""
     graph, facts = case.graph, case.facts
-    storage = missing(case)
+    never = rules_satellite.false_online(case)
+    graph.link(never, key, "devices come in the run that never came")
+    storage = rules_storage.under(case)
     if storage:
         graph.link(storage, key, "volumes cannot come up on what is not there")
-    stuck = standing_still(case, steps)
+    stuck = "" if never else standing_still(case, steps)
     if stuck:
         graph.link(stuck, key, "devices come in the run that stood still")
     loaded = facts.first(Kind.MODULE_LOADED)
@@ -209,13 +218,17 @@ def errors_of(case: Case, resources: list[Event]) -> str:
     names = list(dict.fromkeys(name(e.subject) for e in resources))
     reports = [e for e in case.facts.all(Kind.SATELLITE_ERROR) if e.data.get("class") == "report"]
     said = f": {first.detail}" if first.detail else ""
-    return case.graph.add(
+    key = case.graph.add(
         "satellite.error",
         "satellite",
         f"The satellite could not bring up {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}{said}.",
         begin=first.at,
         events=[*resources[:4], *reports[:3]],
     )
+    for resource in dict.fromkeys(e.subject for e in resources):
+        case.graph.link(rules_drbd.disk_failed(case, resource), key, "its disk failed")
+    case.graph.link(rules_storage.under(case), key, "volumes cannot come up on what is not there")
+    return key
 
 
 def standing_still(case: Case, steps: Start) -> str:
@@ -241,7 +254,12 @@ def standing_still(case: Case, steps: Start) -> str:
     before, after = max(itertools.pairwise(marks), key=lambda pair: pair[1] - pair[0])
     if after - before < STUCK - 1:
         return ""
-    tools = [e for e in facts.all(Kind.SATELLITE_TOOL_MISSING) if before <= e.at <= after + 5]
+    tools = [
+        e
+        for e in facts.all(Kind.SATELLITE_TOOL_MISSING)
+        + [e for e in facts.all(Kind.SATELLITE_ERROR) if e.data.get("class") == "report"]
+        if before <= e.at <= after + 5
+    ]
     return case.graph.add(
         "satellite.stuck",
         "satellite",
@@ -251,36 +269,6 @@ def standing_still(case: Case, steps: Start) -> str:
         events=[begun, *tools[:2], steps.ready],
         confidence=Confidence.LIKELY,
         not_seen=("“Resource '…' [DRBD] adjusted” or “End DeviceManager cycle” in that time",),
-    )
-
-
-def missing(case: Case) -> str:
-    """Return the cause if the volume group, zpool or directory of a LINSTOR pool was told to be missing; else empty."""
-    found = [e for e in case.facts.all(Kind.STORAGE_MISSING) if e.subject != "storage/zfs"]
-    if not found:
-        return ""
-    first = found[0]
-    came = next(
-        (e for e in case.facts.all(Kind.STORAGE_IMPORTED, first.subject) if e.at > first.at), None
-    )
-    by_satellite = any(e.data.get("what") for e in found)
-    if came is not None and not by_satellite:
-        return ""  # LVM tells of every disk until the last one is there
-    what = next((e.data["what"] for e in found if e.data.get("what")), "storage")
-    label = first.subject.partition("/")[2]
-    danger = (
-        " The satellite makes a missing directory itself and fills it with new, empty volumes."
-        if what == "directory"
-        else ""
-    )
-    return case.graph.add(
-        "storage.missing",
-        first.subject,
-        f"{what} {label} was not there when the satellite needed it ({secs(first.at)})"
-        f"{f'; it came at {secs(came.at)}' if came is not None else ''}.{danger}",
-        begin=first.at,
-        end=came.at if came is not None else None,
-        events=[*found[:4], came],
     )
 
 
@@ -303,18 +291,17 @@ def _path_missing(case: Case, events: list[Event], end: float | None) -> str:
 
 
 def _not_mountable(case: Case, events: list[Event]) -> str:
-    key = _plain(case, "volume.not-mountable", volumes(events), events, None)
-    storage = missing(case)
-    if storage:
-        case.graph.link(
-            storage, key, "new, empty volumes were made where the old ones were not seen"
-        )
+    device = errors.device_of(events[0].detail)
+    said = [e for e in case.facts.all(Kind.FS_ERROR) if e.data.get("dev") == device]
+    key = _plain(case, "volume.not-mountable", volumes(events), [*said[:2], *events], None)
+    storage = rules_storage.made_anew(case) or rules_storage.under(case)
+    case.graph.link(storage, key, "new, empty volumes were made where the old ones were not seen")
     return key
 
 
 def _not_available(case: Case, events: list[Event], end: float | None) -> str:
     key = _plain(case, "volume.not-available", volumes(events), events, end)
-    storage = missing(case)
+    storage = rules_storage.under(case)
     if storage:
         case.graph.link(storage, key, "there is no place for it")
     return key

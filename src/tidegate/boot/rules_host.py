@@ -3,19 +3,29 @@
 
 from typing import Final
 
-from tidegate.boot import rules_devices, rules_drbd, rules_satellite, rules_units, satellite
-from tidegate.boot.case import Case, known, name, secs
+from tidegate.boot import (
+    rules_controller,
+    rules_devices,
+    rules_drbd,
+    rules_exit,
+    rules_kernel,
+    rules_satellite,
+    rules_storage,
+    rules_units,
+    satellite,
+)
+from tidegate.boot.case import Case, known, secs
 from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, Facts
-from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.model import Confidence, Kind
 
 
 def examine(case: Case) -> None:
     """Add what the host's and the satellite's lines say by themselves."""
     rules_units.cycles(case)
     _satellite(case)
+    rules_drbd.by_themselves(case)
     _storage(case)
-    _drbd(case)
-    _kernel(case)
+    rules_kernel.examine(case)
     rules_units.failed(case)
     rules_units.early(case)
     _notes(case)
@@ -25,7 +35,7 @@ def _satellite(case: Case) -> None:
     """Faults of the satellite that are there whether or not somebody was hurt by them."""
     facts, graph = case.facts, case.graph
     steps = satellite.start(facts)
-    ended = rules_satellite.ended(case, facts.end)
+    ended = rules_exit.ended(case, facts.end)
     if ended:
         _stays_down(case, ended)
     elif steps.spoke:
@@ -36,31 +46,9 @@ def _satellite(case: Case) -> None:
             stuck = rules_devices.standing_still(case, steps)
             graph.link(stuck, "devices.late:satellite", "devices come in the run that stood still")
     _never_ready(case)
-    stale = facts.first(Kind.SATELLITE_STALE_SYNC)
-    if stale is not None and facts.first(Kind.SATELLITE_RUN_BEGAN, after=stale.at) is None:
-        graph.add(
-            "satellite.false-online",
-            "satellite",
-            f"The satellite dropped a full sync as outdated at {secs(stale.at)} ({stale.data.get('got', '?')}, expected {stale.data.get('expected', '?')}): "
-            "the node shows ONLINE, and its device manager does not run.",
-            begin=stale.at,
-            events=[
-                *facts.all(Kind.SATELLITE_CONNECTED)[-3:],
-                stale,
-                facts.last(Kind.SATELLITE_WAITING),
-            ],
-            not_seen=("“Begin DeviceManager cycle” after it",),
-        )
+    rules_satellite.false_online(case)
     _tools(case)
-    mismatch = facts.first(Kind.CONTROLLER_ERROR)
-    if mismatch is not None:
-        graph.add(
-            "controller.version-mismatch",
-            "controller",
-            f"Satellite and controller are of different versions ({mismatch.data.get('version', '?')}).",
-            begin=mismatch.at,
-            events=[mismatch],
-        )
+    rules_controller.turned_away(case)
 
 
 _STARTS_BY: Final = 25.0
@@ -122,7 +110,11 @@ def _stays_down(case: Case, ended: str) -> None:
 def _tools(case: Case) -> None:
     facts = case.facts
     tool = facts.first(Kind.SATELLITE_TOOL_MISSING)
-    if tool is not None and not known(case, "satellite.stuck"):
+    if (
+        tool is not None
+        and not known(case, "satellite.stuck")
+        and not known(case, "satellite.tool-missing")
+    ):
         case.graph.add(
             "satellite.tool-missing",
             "satellite",
@@ -139,7 +131,8 @@ def _tools(case: Case) -> None:
     module = next(
         (e for e in facts.all(Kind.MODULE_FAILED) if e.data.get("by") == "satellite"), None
     )
-    if utils is not None and module is not None and facts.first(Kind.MODULE_LOADED) is None:
+    loaded = facts.first(Kind.MODULE_LOADED) is not None or known(case, "drbd.module-missing")
+    if utils is not None and module is not None and not loaded:
         case.graph.add(
             "drbd.module-missing",
             "host",
@@ -157,7 +150,8 @@ def _tools(case: Case) -> None:
 
 
 def _storage(case: Case) -> None:
-    rules_devices.missing(case)
+    rules_storage.under(case)
+    rules_storage.made_anew(case)
     reports = [
         e
         for e in case.facts.all(Kind.SATELLITE_ERROR)
@@ -174,6 +168,7 @@ def _storage(case: Case) -> None:
             "satellite.stuck",
             "satellite.tool-missing",
             "satellite.error",
+            "storage.made-anew",
         )
     )
     if resources and not explained:
@@ -193,82 +188,6 @@ def _storage(case: Case) -> None:
             alternatives=("storage.missing",),
             tell="the reports themselves, which name the command and its answer (read them together with the journal)",
         )
-
-
-def _drbd(case: Case) -> None:
-    facts = case.facts
-    for event in facts.all(Kind.DRBD_SPLIT_BRAIN)[:10]:
-        healed = next(
-            (
-                e
-                for e in facts.all(Kind.DRBD_CONNECTION, event.subject)
-                if e.at > event.at and e.data.get("to") == "Connected"
-            ),
-            None,
-        )
-        case.graph.add(
-            "drbd.split-brain",
-            event.subject,
-            f"Split brain of {name(event.subject)} with {event.data.get('peer', 'its peer')} at {secs(event.at)}: both changed data without each other"
-            f"{f'; connected again at {secs(healed.at)}' if healed is not None else ''}.",
-            begin=event.at,
-            end=healed.at if healed is not None else None,
-            events=[event, healed],
-        )
-    for event in facts.all(Kind.DRBD_IO_ERROR)[:10]:
-        case.graph.add(
-            "drbd.io-error",
-            event.subject,
-            f"The disk under {name(event.subject)} failed at {secs(event.at)}.",
-            begin=event.at,
-            events=[event],
-        )
-    for subject in facts.subjects(Kind.DRBD_QUORUM_LOST)[:10]:
-        lost = facts.all(Kind.DRBD_QUORUM_LOST, subject)[-1]
-        back = facts.first(Kind.DRBD_QUORUM_BACK, subject, after=lost.at)
-        up = any(e.at <= lost.at for e in facts.all(Kind.DRBD_DISK, subject))
-        if up and back is None and facts.end - lost.at > 30.0:
-            rules_drbd.quorum(case, lost, [])
-
-
-_OURS: Final = frozenset({"java", "incusd", "tidegate", "python3"})
-
-
-def _kernel(case: Case) -> None:
-    facts, graph = case.facts, case.graph
-    for kind, code, text in (
-        (Kind.DISK_FULL, "host.disk-full", "A file system was full"),
-        (Kind.IO_ERROR, "host.io-error", "A disk reported errors"),
-        (Kind.HUNG_TASK, "host.hung-task", "A process hung in the kernel"),
-        (Kind.KERNEL_OOPS, "host.kernel-fault", "The kernel reported a fault of its own"),
-        (Kind.OOM_KILL, "host.out-of-memory", "Memory ran out and a process was killed"),
-    ):
-        found = facts.all(kind)
-        if not found:
-            continue
-        first = found[0]
-        who = first.data.get("name") or first.data.get("dev") or ""
-        inside = kind is Kind.OOM_KILL and all(
-            "Memory cgroup" in event.evidence[0].text and event.data.get("name") not in _OURS
-            for event in found
-        )
-        key = graph.add(
-            code,
-            "host",
-            f"{text} at {secs(first.at)}{f' ({who})' if who else ''}: “{first.evidence[0].text[:160]}”.",
-            begin=first.at,
-            events=found[:5],
-            note=inside,  # a limit of an instance or a unit, not the host's memory
-        )
-        if code == "host.disk-full":
-            _hurt_by_full_disk(case, key, first)
-
-
-def _hurt_by_full_disk(case: Case, key: str, first: Event) -> None:
-    for effect in list(case.graph.nodes):
-        code = effect.partition(":")[0]
-        if code in {"incus.fatal", "incus.panic", "satellite.failed", "controller.failed"}:
-            case.graph.link(key, effect, "what it writes had no room", [first])
 
 
 def cut_off_before(facts: Facts) -> bool:

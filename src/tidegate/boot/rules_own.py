@@ -4,7 +4,15 @@
 import re
 from typing import Final
 
-from tidegate.boot import rules_controller, rules_devices, rules_module, rules_satellite, satellite
+from tidegate.boot import (
+    rules_controller,
+    rules_devices,
+    rules_exit,
+    rules_module,
+    rules_satellite,
+    rules_storage,
+    satellite,
+)
 from tidegate.boot.case import Case, name, secs
 from tidegate.boot.errors import Wrong
 from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT
@@ -111,13 +119,13 @@ def _cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str
     if layer == "host":
         return rules_module.module(case, Wrong.MODULE_MISSING, [wait], end)
     if layer == "storage-pool":
-        return rules_devices.missing(case)
+        return rules_storage.missing(case)
     return ""
 
 
 def _satellite(case: Case, begin: float, end: float) -> str:
     steps = satellite.start(case.facts)
-    gone = rules_satellite.ended(case, end)
+    gone = rules_exit.ended(case, end)
     if gone:
         return gone
     if not steps.spoke:
@@ -145,7 +153,7 @@ def _controller(case: Case, wait: Event, text: str, end: float) -> str:
 def _volume(case: Case, wait: Event, text: str, end: float) -> str:
     steps = satellite.start(case.facts)
     if steps.spoke:
-        return rules_devices.standing_still(case, steps) or rules_devices.missing(case)
+        return rules_devices.standing_still(case, steps) or rules_storage.missing(case)
     path = "path" in text and "device" in text
     return case.graph.add(
         "volume.path-missing" if path else "devices.late",

@@ -8,7 +8,7 @@ device manager brings the devices, which READY=1 or the WARN about NOTIFY_SOCKET
 
 from typing import Final
 
-from tidegate.boot import satellite
+from tidegate.boot import rules_exit, satellite
 from tidegate.boot.case import Case, secs
 from tidegate.boot.facts import SATELLITE_UNIT, Facts
 from tidegate.boot.model import Confidence, Event, Kind
@@ -25,7 +25,7 @@ STUCK: Final = 45.0
 def why_offline(case: Case, first: float, last: float) -> str:
     """Return the cause for a node that the controller called OFFLINE from ``first`` to ``last``."""
     facts = case.facts
-    end = ended(case, last)
+    end = rules_exit.ended(case, last)
     if end:
         return end
     steps = satellite.start(facts)
@@ -40,102 +40,6 @@ def why_offline(case: Case, first: float, last: float) -> str:
     if steps.listening is not None:
         return no_controller(case, steps) or _coming(case, steps, first)
     return _coming(case, steps, first)
-
-
-def ended(case: Case, last: float) -> str:
-    """Return the cause if the satellite was ended before ``last`` (or has been since, for good); else empty."""
-    facts = case.facts
-    timeout = facts.first(Kind.UNIT_TIMEOUT, SATELLITE_UNIT)
-    if timeout is not None:
-        return _start_timeout(case, timeout)
-    exited = [e for e in facts.all(Kind.UNIT_EXITED, SATELLITE_UNIT) if e.at <= last]
-    failed = facts.first(Kind.UNIT_FAILED, SATELLITE_UNIT)
-    if exited or (failed is not None and failed.at <= last):
-        return _died(case, exited, failed)
-    stopped = facts.first(Kind.UNIT_STOPPED, SATELLITE_UNIT)
-    if stopped is not None and stopped.at <= last and not _back(facts, stopped.at):
-        return case.graph.add(
-            "satellite.stopped",
-            "satellite",
-            f"The satellite was stopped at {secs(stopped.at)} and not started again.",
-            begin=stopped.at,
-            events=[facts.first(Kind.UNIT_STOPPING, SATELLITE_UNIT), stopped],
-        )
-    return ""
-
-
-def _back(facts: Facts, after: float) -> bool:
-    return any(
-        facts.first(kind, SATELLITE_UNIT, after=after) is not None
-        for kind in (Kind.UNIT_STARTING, Kind.UNIT_STARTED)
-    )
-
-
-def _start_timeout(case: Case, timeout: Event) -> str:
-    facts = case.facts
-    steps = satellite.start(facts)
-    connected = steps.connected is not None and steps.connected.at < timeout.at
-    listened = steps.listening is not None and steps.listening.at < timeout.at
-    why = "a controller had connected, but its first run was not over"
-    if not connected:
-        why = (
-            "no controller had connected to it"
-            if listened
-            else "its JVM had not even opened its port"
-        )
-    stays = "" if _back(facts, timeout.at) else " It stays failed: nobody starts it again."
-    return case.graph.add(
-        "satellite.start-timeout",
-        "satellite",
-        f"systemd killed the satellite by its start time-out after {secs(timeout.at - (facts.begun(SATELLITE_UNIT) or 0.0))}: "
-        f"with Type=notify it counts as started only at the end of its first run, and {why}.{stays}",
-        begin=timeout.at,
-        events=[
-            steps.unit,
-            steps.listening,
-            timeout,
-            facts.first(Kind.UNIT_FAILED, SATELLITE_UNIT, after=timeout.at),
-            facts.first(Kind.SATELLITE_STOPPING, after=timeout.at - 1),
-        ],
-        not_seen=()
-        if connected
-        else ("“Controller connected and authenticated” before the time-out",),
-    )
-
-
-def _died(case: Case, exited: list[Event], failed: Event | None) -> str:
-    facts = case.facts
-    first = min((e for e in (*exited, failed) if e is not None), key=lambda e: e.at)
-    killed = any(e.data.get("code") in {"killed", "dumped"} or "signal" in e.data for e in exited)
-    how = next((e.data.get("status") or e.data.get("signal", "") for e in reversed(exited)), "")
-    back = _back(facts, first.at)
-    stays = "" if back else " It stays failed: nobody starts it again."
-    by = "on somebody's request (systemctl kill)" if any("signal" in e.data for e in exited) else ""
-    verb = f"was killed {by}".strip() if killed else "ended"
-    key = case.graph.add(
-        "satellite.killed" if killed else "satellite.failed",
-        "satellite",
-        f"The satellite {verb} at {secs(first.at)}{f' ({how})' if how else ''}.{stays}",
-        begin=first.at,
-        events=[*exited, failed, *facts.all(Kind.UNIT_RESTART, SATELLITE_UNIT)[:1]],
-    )
-    link_memory(case, key, "unit/linstor-satellite.service", first.at)
-    return key
-
-
-def link_memory(case: Case, key: str, unit: str, at: float) -> None:
-    """Link a process that ended at ``at`` to the kernel's lack of memory, where a line says so within a few seconds."""
-    for event in case.facts.all(Kind.OOM_KILL):
-        near = abs(event.at - at) < 10
-        if near and (event.subject == unit or event.data.get("name") in {"java", "incusd"}):
-            cause = case.graph.add(
-                "host.out-of-memory",
-                "host",
-                f"Memory ran out at {secs(event.at)}: the kernel killed {event.data.get('name', unit.partition('/')[2])}.",
-                begin=event.at,
-                events=[event],
-            )
-            case.graph.link(cause, key, "the process was killed for its memory", [event])
 
 
 def _silent(case: Case, steps: Start, first: float, last: float) -> str:
@@ -312,14 +216,58 @@ def never_synced(case: Case, steps: Start) -> str:
     if failed is None and steps.until - connected.at < NEVER_BY:
         return ""
     said = f": {failed.detail}" if failed is not None else ""
-    return case.graph.add(
+    again = facts.all(Kind.SATELLITE_CONNECTED)
+    times = f", {len(again)} times until {secs(again[-1].at)}" if len(again) > 2 else ""
+    key = case.graph.add(
         "satellite.never-synced",
         "satellite",
-        f"A controller connected at {secs(connected.at)}, and the satellite never had its full sync{said}.",
+        f"A controller connected at {secs(connected.at)}{times}, and the satellite never had its full sync{said}.",
         begin=connected.at,
-        events=[steps.listening, connected, failed, *facts.all(Kind.SATELLITE_ERROR)[:3]],
+        events=[steps.listening, *again[:3], failed, *facts.all(Kind.SATELLITE_ERROR)[:3]],
         not_seen=("“FullSync successful”", "“FullSync sending response”"),
+        alternatives=("controller.version-mismatch", "controller.turns-away") if times else (),
+        tell="the controller's log, and linstor node list: VERSION_MISMATCH or another state"
+        if times
+        else "",
     )
+    _tools_absent(case, key, failed)
+    return key
+
+
+def _tools_absent(case: Case, key: str, failed: Event | None) -> None:
+    """Name the tools that a full sync was refused for (facts/linstor.md 3.1, MISSING_EXT_TOOLS)."""
+    if failed is None or "ext tools" not in failed.detail:
+        return
+    facts = case.facts
+    module = next(
+        (e for e in facts.all(Kind.MODULE_FAILED) if e.data.get("by") == "satellite"), None
+    )
+    absent = [e for e in facts.all(Kind.SATELLITE_TOOL_ABSENT) if e.at <= failed.at]
+    if module is not None and facts.first(Kind.MODULE_LOADED) is None:
+        known = next((one for one in case.graph.nodes if one.startswith("drbd.module-")), "")
+        cause = known or case.graph.add(
+            "drbd.module-missing",
+            "host",
+            f"The DRBD module was not there when the satellite looked for it ({secs(module.at)}).",
+            begin=module.at,
+            events=[module, failed],
+            not_seen=("“drbd: initialized” of the kernel",),
+        )
+        case.graph.link(cause, key, "the satellite refuses a full sync without it", [failed])
+        return
+    if not absent:
+        return
+    names = ", ".join(dict.fromkeys(e.data.get("tool", "?") for e in absent))
+    sure = any(e.data.get("tool") == "DRBD9_UTILS" for e in absent)
+    cause = case.graph.add(
+        "satellite.tool-missing",
+        "satellite",
+        f"Programs that volumes on this node need were not there when the satellite looked ({secs(absent[0].at)}): {'DRBD9_UTILS (drbd-utils)' if sure else f'one of {names}'}.",
+        begin=absent[0].at,
+        events=[*absent[:4], failed],
+        confidence=Confidence.CERTAIN if sure else Confidence.LIKELY,
+    )
+    case.graph.link(cause, key, "the satellite refuses a full sync without them", [failed])
 
 
 def no_controller(case: Case, steps: Start) -> str:
@@ -344,6 +292,27 @@ def no_controller(case: Case, steps: Start) -> str:
         not_seen=("“Controller connected and authenticated” within 20 s of the open port",),
         alternatives=("controller.unreachable", "controller.refused"),
         tell="the controller's log: “Establishing connection to node” says that it tried",
+    )
+
+
+def false_online(case: Case) -> str:
+    """Return the cause if a full sync was dropped as outdated and no run of the device manager followed; else empty (linstor-observed.md A1)."""
+    facts = case.facts
+    stale = facts.first(Kind.SATELLITE_STALE_SYNC)
+    if stale is None or facts.first(Kind.SATELLITE_RUN_BEGAN, after=stale.at) is not None:
+        return ""
+    return case.graph.add(
+        "satellite.false-online",
+        "satellite",
+        f"The satellite dropped a full sync as outdated at {secs(stale.at)} ({stale.data.get('got', '?')}, expected {stale.data.get('expected', '?')}): "
+        "the node shows ONLINE, and its device manager does not run.",
+        begin=stale.at,
+        events=[
+            *facts.all(Kind.SATELLITE_CONNECTED)[-3:],
+            stale,
+            facts.last(Kind.SATELLITE_WAITING),
+        ],
+        not_seen=("“Begin DeviceManager cycle” after it",),
     )
 
 

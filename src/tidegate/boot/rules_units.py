@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What went wrong with units and their order: failed ones that others rest on, circles, who was started too early."""
 
+import re
 from typing import Final
 
+from tidegate.boot import rules_controller
 from tidegate.boot.case import Case, known, name, secs
 from tidegate.boot.facts import CONTROLLER_UNIT, GATE_UNIT, INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT
 from tidegate.boot.model import Confidence, Kind
@@ -43,6 +45,9 @@ def cycles(case: Case) -> None:
                 case.graph.link(key, effect, f"{cut} was not started, or not in its order", [event])
 
 
+_IMPORTS: Final = re.compile(r"unit/(?:zfs-import|lvm|vgchange)")
+
+
 def _follows_from_cut(unit: str, effect: str) -> bool:
     code = effect.partition(":")[0]
     if unit == SATELLITE_UNIT:
@@ -66,6 +71,10 @@ def failed(case: Case) -> None:
             continue
         if "wait-online" in subject and known(case, "network.late"):
             continue  # it says the same
+        if "modules-load" in subject and known(case, "drbd.module-"):
+            continue  # the module's own lines say more
+        if _IMPORTS.match(subject) and known(case, "storage."):
+            continue  # what it said when it failed is told there
         under = subject.startswith(_UNDER) or "wait-online" in subject or subject.endswith(".mount")
         if not under:
             continue
@@ -81,7 +90,7 @@ def failed(case: Case) -> None:
             code = effect.partition(":")[0]
             if _rests_on(subject, code):
                 graph.link(key, effect, f"{name(subject)} is under it", [event])
-    _controller_unit(case)
+    rules_controller.own_failed(case)
 
 
 def _emergency(case: Case) -> None:
@@ -108,18 +117,6 @@ def _emergency(case: Case) -> None:
     case.graph.hit(key, "host")
 
 
-def _controller_unit(case: Case) -> None:
-    failed = case.facts.first(Kind.UNIT_FAILED, CONTROLLER_UNIT)
-    if failed is not None:
-        case.graph.add(
-            "controller.failed",
-            "controller",
-            f"The controller on this host failed at {secs(failed.at)}.",
-            begin=failed.at,
-            events=[failed, case.facts.first(Kind.UNIT_EXITED, CONTROLLER_UNIT)],
-        )
-
-
 def _rests_on(unit: str, code: str) -> bool:
     if "wait-online" in unit or "network" in unit.lower():
         return code in {
@@ -131,7 +128,7 @@ def _rests_on(unit: str, code: str) -> bool:
     if "modules-load" in unit:
         return code.startswith("drbd.module-")
     if unit.endswith(".mount") or "zfs" in unit or "lvm2" in unit:
-        return code in {"storage.missing", "volume.not-mountable"}
+        return code in {"storage.missing", "storage.made-anew", "volume.not-mountable"}
     return unit == "unit/lxcfs.service" and code == "incus.dependency-failed"
 
 

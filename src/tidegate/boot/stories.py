@@ -21,7 +21,7 @@ _POOL_FAILURES: Final = (Kind.POOL_MOUNT_FAILED, Kind.POOL_LOAD_FAILED)
 
 
 def _attempt(event: Event) -> Attempt:
-    wrong = errors.classify(event.detail) if event.detail else ""
+    wrong = errors.of(event) if event.detail else ""
     return Attempt(at=event.at, error=event.detail, code=str(wrong), evidence=event.evidence)
 
 
@@ -101,8 +101,7 @@ def _pool_came(facts: Facts, failure: Event, last: float) -> float | None:
         if event is not None
         and not (
             event.kind is Kind.INSTANCE_ATTEMPT_FAILED
-            and errors.classify(event.detail)
-            in {errors.classify(failure.detail), errors.Wrong.POOL_UNAVAILABLE}
+            and errors.of(event) in {errors.of(failure), errors.Wrong.POOL_UNAVAILABLE}
         )
     ]
     due = last + POOL_ROUND
@@ -238,7 +237,7 @@ def _after_lost(facts: Facts, lost: Event, pool: PoolStory | None) -> float | No
         return up.at if up is not None else None
     if pool is not None and pool.ready is not None and pool.ready > lost.at:
         return pool.ready
-    wrong = errors.classify(lost.detail)
+    wrong = errors.of(lost)
     late = facts.first(Kind.POOL_READY, after=lost.at)
     return late.at if late is not None and wrong is errors.Wrong.MODULE_MISSING else None
 
@@ -254,7 +253,7 @@ def _outcome(
         return Outcome.LATE if slow else Outcome.RUNNING
     if lost is not None:
         retried = any(
-            event.at <= lost.at and errors.classify(event.detail) is errors.classify(lost.detail)
+            event.at <= lost.at and errors.of(event) is errors.of(lost)
             for event in facts.all(Kind.POOL_LOAD_FAILED)
         )
         return Outcome.WAITING if retried else Outcome.LOST

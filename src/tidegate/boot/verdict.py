@@ -2,7 +2,7 @@
 """One word and one sentence for a boot."""
 
 from tidegate.boot.case import Case, name, secs
-from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT
+from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, Facts
 from tidegate.boot.model import Cause, Kind, Outcome, PoolStory, Status
 
 _FATAL = (
@@ -37,7 +37,8 @@ def status(case: Case, causes: tuple[Cause, ...]) -> Status:
     if any(cause.end is None and cause.first for cause in faults):
         return Status.COMING_UP if not _complete(case) else Status.LATE
     if faults:
-        return Status.LATE
+        begun = case.facts.begun(INCUS_UNIT) is not None
+        return Status.LATE if _complete(case) or not begun else Status.COMING_UP
     return Status.NOTHING_WRONG if _complete(case) else _unfinished(case)
 
 
@@ -45,14 +46,16 @@ def _over(case: Case, cause: Cause) -> bool:
     """Return whether what a lasting fault ended was there again later."""
     facts = case.facts
     if cause.code.startswith("satellite."):
-        return any(
-            facts.first(kind, subject, after=cause.begin + 0.001) is not None
-            for kind, subject in (
-                (Kind.SATELLITE_ANSWERED, None),
-                (Kind.UNIT_STARTED, SATELLITE_UNIT),
-            )
-        )
+        back = _last(facts, Kind.SATELLITE_ANSWERED, None, Kind.UNIT_STARTED)
+        gone = _last(facts, Kind.UNIT_EXITED, SATELLITE_UNIT, Kind.UNIT_FAILED, Kind.UNIT_STOPPED)
+        return back > max(gone, cause.begin)
     return facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=cause.begin) is not None
+
+
+def _last(facts: Facts, kind: Kind, subject: str | None, *kinds: Kind) -> float:
+    """Return when the last of these events was: ``kind`` about ``subject``, the others about the satellite's unit."""
+    found = [facts.last(kind, subject), *(facts.last(one, SATELLITE_UNIT) for one in kinds)]
+    return max((event.at for event in found if event is not None), default=0.0)
 
 
 def _complete(case: Case) -> bool:
@@ -102,14 +105,23 @@ def sentence(case: Case, found: Status, causes: tuple[Cause, ...]) -> str:
     if not firsts:
         ended = "the machine was shut down" if case.facts.shutdown is not None else "the lines end"
         return f"{hit or f'{ended} while things still came up'}."
-    first = firsts[0].sentence.rstrip(".")
-    maybe = {"certain": "", "likely": "probably: ", "possible": "possibly: "}[firsts[0].confidence]
-    more = (
-        f" {len(firsts) - 1} more first cause{'s' if len(firsts) > 2 else ''} below."
-        if len(firsts) > 1
-        else ""
-    )
-    return f"{hit}{'. ' if hit else ''}First cause: {maybe}{first}.{more}"
+    first = firsts[0]
+    rest = len(firsts) - 1
+    said = f"First cause: {_said(first)}."
+    other = next((cause for cause in firsts[1:] if cause.effects), None)
+    if hit and other is not None and not first.effects:
+        said += f" Beside it, {hit[:1].lower()}{hit[1:]}: {_said(other)}."
+        rest -= 1
+    elif hit:
+        said = f"{hit}. {said}"
+    if rest:
+        said += f" {rest} more first cause{'s' if rest > 1 else ''} below."
+    return said
+
+
+def _said(cause: Cause) -> str:
+    maybe = {"certain": "", "likely": "probably: ", "possible": "possibly: "}[cause.confidence]
+    return maybe + cause.sentence.rstrip(".")
 
 
 def _up(case: Case) -> str:

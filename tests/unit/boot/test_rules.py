@@ -220,7 +220,7 @@ def test_the_module_that_did_not_load_because_its_unit_timed_out() -> None:
         (
             ["drbd r0/0 drbd1000: disk( Attaching -> UpToDate ) [attach]"],
             "open /dev/drbd1000: no data available",
-            "drbd.no-data",
+            "drbd.quorum-lost",  # an UpToDate disk gives no data only without quorum
         ),
         (
             ["drbd r0/0 drbd1000: Local IO failed in drbd_request_endio. Detaching..."],
