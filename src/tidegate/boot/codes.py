@@ -174,6 +174,11 @@ CODES: Final = {
         "Set storage.linstor.satellite.name to the node's name in LINSTOR.",
         7,
     ),
+    "controller.away": Code(
+        "The controller, or the way to it, was away for a while, and came back to a satellite that ran.",
+        "Look at the controller's log and the network of that time.",
+        4,
+    ),
     "controller.late": Code(
         "The controller came later than the satellite waited for it.",
         "Start it earlier or elsewhere; Tidegate wakes it when the satellite listens.",

@@ -42,7 +42,7 @@ CODES: Final = {
         6,
     ),
     "storage.missing": Code(
-        "The volume group, zpool or directory under a LINSTOR pool was not there.",
+        "The volume group, zpool or directory under a pool was not there.",
         "vgs, zpool list, findmnt; order the satellite after what brings it (RequiresMountsFor=, zfs-import.target).",
         8,
     ),

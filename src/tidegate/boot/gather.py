@@ -212,11 +212,19 @@ class Gathered:
             return
         if program is Program.LINSTOR:
             data = _of_linstor(entry, data)
+            if kind in _OF_A_SATELLITE and data.get("component") == "Controller":
+                return
         record = Record(
             kind=kind, subject=subject[:200], at=at, entry=shapes.shortened(entry), data=data
         )
         kept.append(record)
         self.records.append(record)
+
+
+_OF_A_SATELLITE: Final = frozenset(
+    {Kind.SATELLITE_JVM, Kind.SATELLITE_LOADED, Kind.SATELLITE_STOPPING, Kind.SATELLITE_TOOL_ABSENT}
+)
+"""Steps that a controller tells in the same words of itself."""
 
 
 def _of_linstor(entry: Entry, data: Mapping[str, str]) -> Mapping[str, str]:

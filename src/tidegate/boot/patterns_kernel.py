@@ -125,7 +125,7 @@ PATTERNS: Final = (
             Kind.DRBD_LINK_REFUSED,
             literal,
             _RES
-            + rf"(?:/\d+ (?P<device>drbd\d+))? (?P<peer>[^\s:]+): .*?(?P<err>{literal}.{{0,80}})",
+            + rf"(?:/\d+ (?P<device>drbd\d+))? (?:\w+:)?(?P<peer>[^\s:]+): .*?(?P<err>{literal}.{{0,80}})",
             sample,
             source="drbd_receiver.c",
         )
@@ -140,6 +140,7 @@ PATTERNS: Final = (
                 "peer's disk size is too small",
                 "drbd r0/0 drbd1000 n2: The peer's disk size is too small! (2048 < 4096 sectors)",
             ),
+            ("bind before ", "drbd r0 tcp:n2: bind before connect failed, err = -99"),
             (
                 "Peer presented a node_id",
                 "drbd r0 n2: Peer presented a node_id of 2 instead of 1",

@@ -265,6 +265,15 @@ PATTERNS: Final = (
         data={"to": "closed"},
     ),
     _linstor(
+        Kind.CONTROLLER_NODE,
+        "is evicted and will not be reconnected",
+        "WARN Node n1 is evicted and will not be reconnected",
+        regex=r"Node '?(?P<node>[^'\s]+)'? is evicted",
+        subject="node/{node}",
+        data={"to": "EVICTED"},
+        source="facts/linstor.md 3.3",
+    ),
+    _linstor(
         Kind.CONTROLLER_ERROR,
         "version mismatch",
         "ERROR Satellite 'n1' version mismatch(v1.33.3).",

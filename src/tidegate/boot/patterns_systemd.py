@@ -87,6 +87,13 @@ PATTERNS: Final = (
         "linstor-satellite.service: Failed with result 'timeout'.",
     ),
     _unit(
+        Kind.UNIT_FAILED,
+        "Failed to listen on sockets",
+        rf"{_UNIT}: (?P<err>Failed to listen on sockets: .*)",
+        "incus.socket: Failed to listen on sockets: Address already in use",
+        "src/core/socket.c",
+    ),
+    _unit(
         Kind.UNIT_TIMEOUT,
         "operation timed out",
         rf"{_UNIT}: (?P<phase>start|start-pre|start-post|activation|mount|Mounting)[\w ]* operation timed out",

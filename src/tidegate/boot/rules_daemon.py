@@ -148,18 +148,19 @@ def _failed_dependency(case: Case, key: str, event: Event) -> None:
     before = [
         e
         for e in case.facts.of(Kind.UNIT_FAILED, Kind.UNIT_TIMEOUT)
-        if e.at <= event.at + 1 and e.subject not in _ON_INCUS_ITSELF
+        if e.at <= event.at + 1 and e.subject != event.subject
     ]
     if before:
         last = before[-1]
+        said = next((e.detail for e in before if e.subject == last.subject and e.detail), "")
         cause = case.graph.add(
             "unit.failed",
             last.subject,
-            f"{name(last.subject)} failed at {secs(last.at)}.",
+            f"{name(last.subject)} failed at {secs(last.at)}{f': “{said}”' if said else ''}.",
             begin=last.at,
-            events=before[-2:],
+            events=before[-3:],
         )
-        case.graph.link(cause, key, "incus.service requires it", [event])
+        case.graph.link(cause, key, f"{name(event.subject)} requires it", [event])
 
 
 def _restarts(case: Case) -> None:

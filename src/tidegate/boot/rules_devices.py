@@ -68,7 +68,7 @@ def _plain(case: Case, code: str, subject: str, events: list[Event], end: float 
 
 
 _MEANS: Final = {
-    "storage.missing": "What lies under a LINSTOR pool was not there",
+    "storage.missing": "What lies under a storage pool was not there",
     "volume.busy": "The device was busy",
     "volume.unknown": "LINSTOR did not know the volume that Incus asked for",
     "volume.not-available": "LINSTOR could not make the volume available here",

@@ -14,11 +14,12 @@ _NEAR: Final = 30.0
 def no_data(case: Case, events: list[Event], end: float | None) -> str:
     """Return the cause for a device that exists and gives no data; empty where its disk was only not attached yet."""
     facts = case.facts
-    lost = _quorum(case, events[0].at)
+    device = errors.device_of(events[0].detail)
+    known = facts.devices().get(device, "")
+    resource = f"resource/{known}"
+    lost = _quorum(case, resource if known else "", events[0].at)
     if lost is not None:
         return quorum(case, lost, events)
-    device = errors.device_of(events[0].detail)
-    resource = f"resource/{facts.devices().get(device, '')}"
     failed = facts.first(Kind.DRBD_IO_ERROR, resource)
     if failed is not None and failed.at <= events[-1].at:
         return disk_failed(case, resource)
@@ -194,11 +195,15 @@ def _bad_disk(case: Case, device: str, at: float) -> Event | None:
     return found if found is not None and found.data.get("to") in bad else None
 
 
-def _quorum(case: Case, at: float) -> Event | None:
-    refused = [e for e in case.facts.all(Kind.DRBD_REFUSED) if "quorum" in e.detail.lower()]
-    for event in sorted(
-        [*case.facts.all(Kind.DRBD_QUORUM_LOST), *refused], key=lambda event: event.at
-    ):
+def _quorum(case: Case, resource: str, at: float) -> Event | None:
+    """Return the line that says that a resource had no quorum at ``at``; of any resource, where nothing tells whose the device is."""
+    told = [
+        *case.facts.all(Kind.DRBD_QUORUM_LOST),
+        *(e for e in case.facts.all(Kind.DRBD_REFUSED) if "quorum" in e.detail.lower()),
+    ]
+    for event in sorted(told, key=lambda event: event.at):
+        if resource and event.subject != resource:
+            continue
         back = case.facts.first(Kind.DRBD_QUORUM_BACK, event.subject, after=event.at)
         if event.at <= at + _NEAR and (back is None or back.at > at):
             return event

@@ -9,6 +9,7 @@ from tidegate.boot import (
     rules_drbd,
     rules_exit,
     rules_kernel,
+    rules_link,
     rules_satellite,
     rules_storage,
     rules_units,
@@ -39,14 +40,16 @@ def _satellite(case: Case) -> None:
     if ended:
         _stays_down(case, ended)
     elif steps.spoke:
-        if not known(case, "controller.late"):
-            rules_satellite.no_controller(case, steps)
-        rules_satellite.never_synced(case, steps)
+        for one in satellite.starts(facts):
+            if not known(case, "controller.late"):
+                rules_satellite.no_controller(case, one)
+            rules_satellite.never_synced(case, one)
         if steps.answered is not None:
             stuck = rules_devices.standing_still(case, steps)
             graph.link(stuck, "devices.late:satellite", "devices come in the run that stood still")
     _never_ready(case)
     rules_satellite.false_online(case)
+    rules_link.examine(case)
     _tools(case)
     rules_controller.turned_away(case)
 

@@ -98,8 +98,17 @@ def _late(case: Case, steps: Start, first: float) -> str:
         events=[steps.unit, steps.jvm, steps.listening, steps.connected, steps.answered],
     )
     _controller_late(case, steps, key)
+    _started_again(case, begun, key)
     order(case, steps, key, facts)
     return key
+
+
+def _started_again(case: Case, begun: Event, key: str) -> None:
+    """Link the end of the process before, where the one that answered was started in its place."""
+    exits = [e for e in case.facts.all(Kind.UNIT_EXITED, SATELLITE_UNIT) if e.at <= begun.at]
+    if exits:
+        gone = rules_exit.ended(case, begun.at)
+        case.graph.link(gone, key, "it had to start again", exits[-1:])
 
 
 def _parts(steps: Start, begun: Event) -> str:

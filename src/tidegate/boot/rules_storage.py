@@ -138,7 +138,7 @@ def created(case: Case) -> list[Event]:
     """Return the lines in which the satellite, in its first run, made volumes that nobody had asked for in this boot."""
     facts = case.facts
     steps = satellite.start(facts)
-    if steps.answered is None:
+    if steps.answered is None or not steps.fresh:
         return []
     asked = set(facts.subjects(Kind.RESOURCE_REQUESTED))
     end = steps.ready.at if steps.ready is not None else steps.until

@@ -22,22 +22,33 @@ class Start(msgspec.Struct, kw_only=True):
     """When this process ended, or the lines."""
 
     @property
+    def fresh(self) -> bool:
+        """Whether this is the start of a process, not a controller that came back to one that ran: its first full sync has the number 3."""
+        if self.jvm is not None or self.listening is not None:
+            return True
+        return self.synced is not None and self.synced.data.get("id") == "3"
+
+    @property
     def spoke(self) -> bool:
         """Whether the satellite's own log is there at all."""
         return any((self.jvm, self.listening, self.connected, self.answered))
 
 
-def start(facts: Facts) -> Start:
-    """Return the first start of the satellite's process that was answered; if none was, the last one."""
+def starts(facts: Facts) -> list[Start]:
+    """Return the starts of the satellite's process, in order of time: one where its first line is missing."""
     marks = [event.at for event in facts.all(Kind.SATELLITE_JVM)]
     if not marks:
-        return _start(facts, None, facts.end + 1.0)
-    found = Start()
-    for begin, end in zip(marks, [*marks[1:], facts.end + 1.0], strict=True):
-        found = _start(facts, begin, end)
-        if found.answered is not None:
-            break
-    return found
+        return [_start(facts, None, facts.end + 1.0)]
+    return [
+        _start(facts, begin, end)
+        for begin, end in zip(marks, [*marks[1:], facts.end + 1.0], strict=True)
+    ]
+
+
+def start(facts: Facts) -> Start:
+    """Return the first start of the satellite's process that was answered; if none was, the last one."""
+    found = starts(facts)
+    return next((one for one in found if one.answered is not None), found[-1])
 
 
 def _start(facts: Facts, begin: float | None, end: float) -> Start:

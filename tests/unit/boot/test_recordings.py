@@ -33,7 +33,11 @@ EXPECTED = {
         Status.LATE,
         "Split-Brain detected but unresolved",
     ),
-    "fullstack/s6b-satellite.txt.gz": ("", Status.NOTHING_WRONG, ""),
+    "fullstack/s6b-satellite.txt.gz": (
+        "satellite.no-controller",
+        Status.LATE,
+        "NetComService started",
+    ),
     # LINSTOR's own logs
     "linstor/b1_satellite_boot_controller_up.log.gz": ("", Status.NOTHING_WRONG, ""),
     "linstor/b2_controller_down_then_up_20s_after_satellite_start.log.gz": (
@@ -50,6 +54,16 @@ EXPECTED = {
         "storage.missing",
         Status.LATE,
         "df: /srv/pool-n1/data: No such file",
+    ),
+    "linstor/c6_one_backing_file_lost.log.gz": (
+        "storage.made-anew",
+        Status.LATE,
+        "Volume number 0 of resource 'both' [FILE THIN] created",
+    ),
+    "linstor/b7_black_hole_30s.log.gz": (
+        "controller.away",
+        Status.LATE,
+        "Establishing connection to node 'n1'",
     ),
     "linstor/c4_losetup_missing_at_start.log.gz": (
         "satellite.tool-missing",
