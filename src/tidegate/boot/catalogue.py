@@ -18,6 +18,7 @@ from tidegate.boot import (
     patterns_incus,
     patterns_kernel,
     patterns_linstor,
+    patterns_noise,
     patterns_own,
     patterns_systemd,
 )
@@ -32,6 +33,7 @@ ALL: Final[tuple[Pattern, ...]] = (
     *patterns_incus.PATTERNS,
     *patterns_host.PATTERNS,
     *patterns_own.PATTERNS,
+    *patterns_noise.PATTERNS,
     *patterns_host.ANY,
 )
 

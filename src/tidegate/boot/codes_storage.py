@@ -66,6 +66,11 @@ CODES: Final = {
         "Secure Boot: sign it and enrol the key (mokutil --import). Made for another kernel: dkms autoinstall, or install the package for this one.",
         9,
     ),
+    "drbd.peer-away": Code(
+        "Another node of the volumes was not there for long.",
+        "Bring it up, or check the network between the nodes; until then data has one copy less.",
+        5,
+    ),
     "drbd.link-refused": Code(
         "Two nodes of a resource saw each other and did not connect: secret, version, size or data do not fit.",
         "drbdadm status on both; the line tells what does not fit. LINSTOR writes the same secret to both: linstor node reconnect on the one that is behind.",

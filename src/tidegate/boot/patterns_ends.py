@@ -11,7 +11,9 @@ from tidegate.boot.pattern import Pattern, Program
 
 
 def _fatals(
-    what: str, *lines: tuple[str, str, str], regex: str = r"(?P<err>.{1,240})"
+    what: str,
+    *lines: tuple[str, str, str],
+    regex: str = r"^(?:(?:ERROR|WARN|INFO|DEBUG) )?(?P<err>.{1,240})",
 ) -> tuple[Pattern, ...]:
     """Return the patterns of one sort of last words; each is a literal, a sample, and where it comes from."""
     return tuple(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from tidegate.boot import satellite
 from tidegate.boot.case import Case, name
+from tidegate.boot.errors import Wrong
 from tidegate.boot.facts import CONTROLLER_UNIT, GATE_UNIT, INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT
 from tidegate.boot.model import Event, Kind, Outcome, Phase
 
@@ -295,8 +296,11 @@ def _instances(case: Case) -> Iterator[Phase]:
         begin = story.mount_begin
         if story.waiting_since is not None and (begin is None or story.waiting_since < begin):
             end = begin if begin is not None else story.started
+            own = story.attempts and all(
+                attempt.code in {Wrong.NOT_STORAGE, Wrong.OTHER} for attempt in story.attempts
+            )
             yield from _phase(
-                f"{label} waits for storage",
+                f"{label} fails to start" if own else f"{label} waits for storage",
                 "instances",
                 story.waiting_since,
                 end,

@@ -9,6 +9,8 @@ from tidegate.boot.errors import Wrong
 from tidegate.boot.model import Confidence, Event, Kind
 
 _NEAR: Final = 30.0
+_LONG_AWAY: Final = 60.0
+"""Seconds of trying after which a peer counts as away."""
 
 
 def no_data(case: Case, events: list[Event], end: float | None) -> str:
@@ -163,6 +165,7 @@ def by_themselves(case: Case) -> None:
         disk_failed(case, subject)
     for subject in facts.subjects(Kind.DRBD_LINK_REFUSED)[:10]:
         link_refused(case, subject)
+    peers_away(case)
     for subject in facts.subjects(Kind.DRBD_QUORUM_LOST)[:10]:
         lost = facts.all(Kind.DRBD_QUORUM_LOST, subject)[-1]
         back = facts.first(Kind.DRBD_QUORUM_BACK, subject, after=lost.at)
@@ -217,14 +220,53 @@ def quorum(case: Case, lost: Event, events: list[Event]) -> str:
     counted = (
         f": {seen} of {lost.data.get('all')} nodes there, {need} needed" if seen and need else ""
     )
+    away = _away(case, lost.subject, back.at if back is not None else case.facts.end)
+    alone = f"; not connected: {', '.join(away)}" if away else ""
     return case.graph.add(
         "drbd.quorum-lost",
         lost.subject,
-        f"DRBD had no quorum for {name(lost.subject)} at {secs(lost.at)}{counted}{f'; it came back at {secs(back.at)}' if back else ''}.",
+        f"DRBD had no quorum for {name(lost.subject)} at {secs(lost.at)}{counted}{alone}{f'; it came back at {secs(back.at)}' if back else ''}.",
         begin=lost.at,
         end=back.at if back is not None else None,
-        events=[lost, *events[:3], back],
+        events=[lost, *away.values(), *events[:3], back],
     )
+
+
+def _away(case: Case, resource: str, at: float) -> dict[str, Event]:
+    """Return the peers of a resource that were not connected just before ``at``, each with its last line."""
+    last: dict[str, Event] = {}
+    for event in case.facts.all(Kind.DRBD_CONNECTION, resource):
+        if event.at < at:
+            last[event.data.get("peer", "?")] = event
+    return {peer: event for peer, event in last.items() if event.data.get("to") != "Connected"}
+
+
+def peers_away(case: Case) -> None:
+    """Say which nodes no volume found, where DRBD went on trying to the end of the lines: a node that was down, or a way that was not there."""
+    facts = case.facts
+    away: dict[str, list[Event]] = {}
+    met: set[str] = set()
+    for resource in facts.subjects(Kind.DRBD_CONNECTION):
+        gone = _away(case, resource, facts.end + 1.0)
+        met |= {
+            e.data.get("peer", "?")
+            for e in facts.all(Kind.DRBD_CONNECTION, resource)
+            if e.data.get("peer", "?") not in gone
+        }
+        for peer, event in gone.items():
+            if event.data.get("to") == "Connecting" and facts.end - event.at > _LONG_AWAY:
+                away.setdefault(peer, []).append(event)
+    for peer, events in sorted(away.items()):
+        if peer not in met:
+            case.graph.add(
+                "drbd.peer-away",
+                f"node/{peer}",
+                f"No volume found node {peer} from {secs(events[0].at)} to the end of the lines ({len(events)} tried): it was down, or the way to it.",
+                begin=min(event.at for event in events),
+                events=events[:4],
+                confidence=Confidence.LIKELY,
+                note=True,
+            )
 
 
 def refused(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:

@@ -124,7 +124,7 @@ def _causes(analysis: BootAnalysis) -> Iterator[str]:
 
 
 def _cause(analysis: BootAnalysis, cause: Cause, number: int) -> Iterator[str]:
-    title = "First cause" if cause.first else "Then"
+    title = parts.role(cause)
     end = parts.seconds(cause.end) if cause.end is not None else "the end"
     yield (
         f'<details class="card" id="cause-{number}"{" open" if cause.first else ""}><summary><strong>{title}</strong> '

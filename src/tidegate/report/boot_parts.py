@@ -52,6 +52,13 @@ SURE: Final = {
 _SHORTEST_SHOWN: Final = 0.05
 
 
+def role(cause: Cause) -> str:
+    """Return what a cause is in the story: its beginning, what followed, or a remark that explains nobody's trouble."""
+    if cause.first:
+        return "First cause"
+    return "Worth knowing" if cause.note else "Then"
+
+
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch on the time line. ``grade`` is ok or failing; ``open`` when it never ended."""
 

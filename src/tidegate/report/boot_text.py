@@ -146,7 +146,7 @@ def _or(cause: Cause) -> str:
 
 
 def _whole_cause(analysis: BootAnalysis, cause: Cause, terminal: Terminal) -> Iterator[str]:
-    title = "First cause" if cause.first else "Then"
+    title = parts.role(cause)
     end = parts.seconds(cause.end) if cause.end is not None else "the end"
     yield (
         terminal.heading(title)
