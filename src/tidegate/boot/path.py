@@ -119,8 +119,10 @@ def _host(case: Case) -> list[_Mark]:
     facts = case.facts
     first = next((e for e in facts.timeline.events if e.kind is not Kind.KERNEL_STARTED), None)
     online = facts.first(Kind.UNIT_STARTED, "unit/network-online.target")
+    units = facts.first(Kind.UNIT_STARTED) or facts.first(Kind.KERNEL_STARTED)
+    text = "kernel and early user space" if units is not None else "before what the lines tell"
     return [
-        *_at(first, "kernel and early user space", "host", "kernel"),
+        *_at(first, text, "host", "kernel"),
         *_at(online, "until the network was online", "host", "network-online"),
     ]
 

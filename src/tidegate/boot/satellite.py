@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of a satellite's start, as its own lines tell them (facts/linstor.md 9.2)."""
 
+from typing import Final
+
 import msgspec
 
 from tidegate.boot.facts import SATELLITE_UNIT, Facts
@@ -65,7 +67,8 @@ def _start(facts: Facts, begin: float | None, end: float) -> Start:
         unit = facts.first(Kind.UNIT_STARTING, SATELLITE_UNIT) or facts.first(
             Kind.UNIT_STARTED, SATELLITE_UNIT
         )
-    answered = step(Kind.SATELLITE_ANSWERED)
+    connected = step(Kind.SATELLITE_CONNECTED)
+    answered = step(Kind.SATELLITE_ANSWERED) or _answered(facts, connected, end)
     ready = step(Kind.SATELLITE_READY)
     if ready is None and answered is not None:
         ready = _notified(facts, answered.at, end) or step(Kind.SATELLITE_RUN_ENDED, answered.at)
@@ -74,12 +77,28 @@ def _start(facts: Facts, begin: float | None, end: float) -> Start:
         unit=unit,
         jvm=step(Kind.SATELLITE_JVM) or step(Kind.SATELLITE_LOADED),
         listening=step(Kind.SATELLITE_LISTENING),
-        connected=step(Kind.SATELLITE_CONNECTED),
+        connected=connected,
         synced=step(Kind.SATELLITE_SYNCED),
         answered=answered,
         run=step(Kind.SATELLITE_RUN_BEGAN),
         ready=ready,
         until=min(facts.end, end, facts.end if stopping is None else stopping.at),
+    )
+
+
+_AFTER_SYNC: Final = (Kind.SATELLITE_SYNCED, Kind.SATELLITE_READY, Kind.RESOURCE_ADJUSTED)
+"""What a satellite does only once it has its full sync, for versions and cuts that do not say that it answered."""
+
+
+def _answered(facts: Facts, connected: Event | None, end: float) -> Event | None:
+    """Return the first line that shows that a full sync was there, where the answer itself is not told."""
+    if connected is None:
+        return None
+    found = [facts.first(kind, after=connected.at) for kind in _AFTER_SYNC]
+    return min(
+        (event for event in found if event is not None and event.at < end),
+        key=lambda event: event.at,
+        default=None,
     )
 
 
