@@ -39,3 +39,8 @@ def tell(tale: tales.Tale) -> None:
         tale.expect(scene.unit(_UNIT) == "active", "the client is answered", scene.unit(_UNIT))
         spent = observe.attempts(scene.journal())
         tale.expect(spent == 0, "Incus spends no attempt", spent)
+        said = scene.tidegate("units", "check", check=False)
+        kept = "every order was kept" in said and "systemd" in said.splitlines()[0]
+        tale.expect(
+            kept, "units check: every order of this boot was kept, by systemd's times", said
+        )

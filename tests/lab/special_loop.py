@@ -78,6 +78,10 @@ def _recipe(tale: tales.Tale, scene: tales.Scene, ties: tuple[tales.Tie, ...]) -
     state = scene.unit(tales.SATELLITE)
     ran = [name for name in seed.REMOTE if scene.seen.starts[name]]
     tale.expect(state == "failed" and not ran, "the recipe with one: the satellite is lost", state)
+    said = scene.tidegate("units", "check", check=False)
+    tale.expect(
+        "started-after-failure" in said, "units check says why that order was in vain", said
+    )
     scene.crash()
     scene.each.written(_MASK).unlink()
     scene.each.written(tales.NAIVE).unlink()
