@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends a hold: fail-open its limit, whatever is not ready; fail-closed only the storage, or a shutdown."""
+"""What ends a hold: fail-open its limit, whatever is not ready; fail-closed only the storage, or a shutdown; always a person, for this boot."""
 
 from tests.lab import promises, seed, special_shutdown
 from tests.lab import tale as tales
@@ -10,12 +10,14 @@ from tidegate.sim.faults import FaultKind
 SAYS = "the gate's limit: fail-open lets Incus go, fail-closed holds it until the storage or a shutdown comes"
 LIMIT = 6.0
 FAULT_END = 20.0
+AGAIN = 15.0
 
 
 def tell(tale: tales.Tale) -> None:
-    """The same fault, three times as long as the limit, with both policies."""
+    """The same fault, three times as long as the limit, with both policies; and a hold that a person ends."""
     _open(tale)
     _closed(tale)
+    _stopped(tale)
 
 
 def _applied(scene: tales.Scene, policy: str) -> None:
@@ -57,3 +59,20 @@ def _closed(tale: tales.Tale) -> None:
         scene.watch(2 * LIMIT)
         special_shutdown.held(tale, scene, "fail-closed, before the shutdown")
         special_shutdown.released(tale, scene)
+
+
+def _stopped(tale: tales.Tale) -> None:
+    """`systemctl stop` of the gate lets Incus go, and a restart of Incus is not held again."""
+    with tale.scene(Variant.GATE_AGENT, "stopped") as scene:
+        scene.boot([tales.fault(FaultKind.CONTROLLER_REFUSES, 300)])
+        scene.watch(LIMIT)
+        special_shutdown.held(tale, scene, "before a person ends it")
+        scene.each.exec(["systemctl", "stop", tales.GATE])
+        scene.watch(2 * LIMIT, lambda: scene.seen.running("d1"))
+        tale.expect(scene.seen.running("d1"), "stopped by hand, the gate lets d1 start")
+        began = scene.each.now()
+        scene.each.exec(["systemctl", "restart", "incus.service"], timeout=60)
+        took = scene.each.now() - began
+        tale.expect(took < AGAIN, f"a restart of Incus takes less than {AGAIN:.0f} s", took)
+        state = scene.unit(tales.GATE)
+        tale.expect(state == "inactive", "and the gate is not run again", state)

@@ -83,6 +83,11 @@ def test_the_gate_is_tied_so_that_it_cannot_hang_a_boot() -> None:
     """facts/incus.md U12, U13: wanted and never required, once per boot, ended when it hangs, never ordered before what it needs."""
     found = dict(settings("tidegate-ready.service"))
     assert (found["Type"], found["RemainAfterExit"]) == ("oneshot", "yes")
+    # Stopped by hand, or ended because it hung, it does not hold a restart of Incus.
+    began = f"/run/{found['RuntimeDirectory']}/began"
+    assert found["ConditionPathExists"] == f"!{began}"
+    assert found["ExecStartPre"].endswith(f"touch {began}")
+    assert found["RuntimeDirectoryPreserve"] == "yes"
     assert found["After"] == "tidegate-agent.service"
     assert not {
         "Requires",
