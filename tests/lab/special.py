@@ -13,6 +13,7 @@ from tests.lab import (
     special_gone,
     special_limit,
     special_loop,
+    special_mount,
     special_naive,
     special_power,
     special_shutdown,
@@ -31,6 +32,7 @@ TALES: dict[str, ModuleType] = {
     "power": special_power,
     "naive": special_naive,
     "loop": special_loop,
+    "mount": special_mount,
 }
 
 

@@ -14,6 +14,7 @@ from tidegate.clients.systemd.manager import Manager, ManagerState, Unit
 from tidegate.core import ids
 from tidegate.core.action import RestartUnit, StartUnit
 from tidegate.core.ids import NodeName, UnitName
+from tidegate.probes import systemd
 
 STARTS_WITHIN: Final = 5.0
 """Seconds in which a unit must have left the state that it was started from."""
@@ -55,7 +56,8 @@ class UnitActuator:
             return attempt.of_trouble(error, sent=False)
         before = unit.active_state
         # Incus is started if nothing ever did; a satellite that somebody stopped is inactive, and stays so.
-        startable = "failed" if action.subject == ids.SATELLITE else "inactive"
+        lost = systemd.facts(unit, shift=0.0).lost_its_start
+        startable = "failed" if action.subject == ids.SATELLITE and not lost else "inactive"
         if before != startable:
             text = f"{action.unit} is {before} by now"
             return attempt.seen(attempt.void(f"unit.not-{startable}", text), before=before)

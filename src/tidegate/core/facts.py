@@ -66,6 +66,16 @@ class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
     inactive_since: float | None = None
     """Seconds since boot at which it last stopped being active; None when it never ran in this boot. Tells a unit that somebody
     stopped from one that nothing ever started (facts/incus.md U4), without memory of ours."""
+    enabled: bool = False
+    """Somebody wants it started at every boot."""
+    has_job: bool = False
+    """A job of it is waiting or under way."""
+
+    @property
+    def lost_its_start(self) -> bool:
+        """True when its start at boot came to nothing before it ran, a mount that it requires had failed; nobody stopped it."""
+        never_ran = self.active_state == "inactive" and self.inactive_since is None
+        return never_ran and self.enabled and not self.has_job
 
     @property
     def is_installed(self) -> bool:

@@ -37,7 +37,12 @@ def judge(view: View) -> list[Finding]:
         return [_of_unit(view, unit, "satellite.restarting", text, waiting=waiting)]
     if unit.active_state == "inactive":
         waiting = unit.inactive_since is None and view.now < view.policy.wait_grace
-        text = f"{unit.name} is inactive"
+        why = (
+            ": its start came to nothing, what it requires had failed"
+            if unit.lost_its_start
+            else ""
+        )
+        text = f"{unit.name} is inactive{why}"
         return [_of_unit(view, unit, "satellite.unit-inactive", text, waiting=waiting)]
     return []
 

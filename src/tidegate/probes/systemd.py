@@ -20,6 +20,8 @@ BOOTED: Final = Path("/run/systemd/system")
 """Exists where systemd is the manager (``man sd_booted``)."""
 
 _RUNNING: Final = frozenset({"active", "reloading", "refreshing"})
+_ENABLED: Final = frozenset({"enabled", "enabled-runtime", "alias", "generated"})
+"""What ``UnitFileState`` is of a unit that somebody wants at every boot."""
 
 
 class SystemdProbe:
@@ -90,6 +92,8 @@ def facts(unit: Unit, *, shift: float) -> UnitFacts:
         type=unit.type,
         active_since=None if started is None else started + shift,
         inactive_since=None if ended is None else ended + shift,
+        enabled=unit.unit_file_state in _ENABLED,
+        has_job=unit.job is not None,
     )
 
 

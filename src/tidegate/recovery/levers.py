@@ -28,6 +28,10 @@ _LASTING: Final = 15.0
 """Seconds for which a failed full sync must have been seen: a connection that begins anew passes through it."""
 
 
+_BARE: Final = frozenset({"storage-pool.mount-missing", "storage-pool.directory-missing"})
+"""A satellite that is started on such a storage pool makes its volumes anew, empty (facts/linstor-observed.md A5)."""
+
+
 class Lever(enum.StrEnum):
     """What may be pulled."""
 
@@ -148,7 +152,8 @@ def action(lever: Lever, snapshot: Snapshot, named: Mapping[str, str]) -> Action
 def _fitting(
     state: RecoveryState, snapshot: Snapshot, report: Report, policy: RecoveryPolicy
 ) -> Iterator[Lever]:
-    if policy.start_satellite and _unit_failed(state, snapshot):
+    bare = any(finding.code in _BARE for finding in report.findings)
+    if policy.start_satellite and not bare and _unit_failed(state, snapshot):
         yield Lever.START_SATELLITE
     seen = _node(state, snapshot)
     if seen is None:
@@ -167,13 +172,18 @@ def _fitting(
 
 
 def _unit_failed(state: RecoveryState, snapshot: Snapshot) -> bool:
-    """Only a unit that failed: one that somebody stopped is inactive, and stays so."""
+    """Only a unit that failed, or lost its start at boot: one that somebody stopped is inactive, and stays so.
+
+    systemd tries neither again: ``Restart=`` counts for runs, and what a failed mount took with it had none.
+    """
     fact = snapshot.units
     if fact is None or snapshot.source(Source.SYSTEMD).liveness is not Liveness.UP:
         return False
     unit = fact.value.get(SATELLITE_UNIT)
     known = state.knows(str(ids.SATELLITE), fact.at)
-    return known and unit is not None and unit.is_installed and unit.active_state == "failed"
+    if not known or unit is None or not unit.is_installed:
+        return False
+    return unit.active_state == "failed" or unit.lost_its_start
 
 
 def _node(

@@ -562,6 +562,20 @@ async def test_a_dead_satellite_is_started_and_one_that_was_stopped_is_not() -> 
         assert (made.kind, made.code) == expected
 
 
+async def test_a_satellite_whose_start_a_failed_mount_took_with_it_is_started() -> None:
+    name = UnitName("linstor-satellite.service")
+    action = StartUnit(id="1", cause="", unit=name, subject=ids.SATELLITE)
+    for changes, expected in (
+        ({"unit_file_state": "enabled"}, (DONE, "unit.started")),
+        ({"unit_file_state": "enabled", "inactive_enter": 9.0}, (VOID, "unit.not-failed")),
+        ({"unit_file_state": "disabled"}, (VOID, "unit.not-failed")),
+    ):
+        manager = Manager("inactive")
+        manager._unit = msgspec.structs.replace(_unit(name, "inactive", 0), **changes)
+        made = await UnitActuator(manager).start(action)  # type: ignore[arg-type]
+        assert (made.kind, made.code) == expected
+
+
 async def test_a_unit_that_stays_down_is_a_failure() -> None:
     class Dead(Manager):
         async def start_unit(self, name: str) -> None:

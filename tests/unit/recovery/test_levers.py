@@ -2,6 +2,7 @@
 """Levers are pulled when they help, only so often, and never on a satellite that is fine (contract.md safety 8)."""
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -160,6 +161,33 @@ class TestTheSatelliteIsStarted:
     @pytest.mark.parametrize("state", ["active", "inactive", "activating", "deactivating"])
     def test_in_no_other_case(self, state: str) -> None:
         assert levers(self.world(state)) == []
+
+    @pytest.mark.parametrize(
+        ("changes", "pulls"),
+        [
+            ({"enabled": True}, 1),
+            ({"enabled": True, "has_job": True}, 0),
+            ({"enabled": True, "inactive_since": 50.0}, 0),
+            ({"enabled": False}, 0),
+        ],
+    )
+    def test_when_a_mount_that_failed_took_its_start_with_it(
+        self, changes: dict[str, Any], pulls: int
+    ) -> None:
+        """`RequiresMountsFor=` does that, and systemd does not try again; one that was stopped, or nobody wants, stays down."""
+        world = self.world("inactive")
+        name, facts = next(iter(world.units.items()))
+        world.units[name] = msgspec.structs.replace(facts, **changes)
+        assert len(levers(world)) == pulls
+
+    @pytest.mark.parametrize(
+        "code", ["storage-pool.mount-missing", "storage-pool.directory-missing"]
+    )
+    def test_never_on_a_bare_mount_point(self, code: str) -> None:
+        """There it would make all volumes anew, empty."""
+        world = self.world()
+        world.findings = [finding(code, ids.storage_pool(ids.StoragePoolName("p")))]
+        assert levers(world) == []
 
     def test_five_times_in_an_hour(self) -> None:
         world = self.world()
