@@ -5,6 +5,7 @@ import asyncio
 import base64
 import hmac
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,6 +15,7 @@ from aiohttp import hdrs, web
 from tidegate.guard import interface, limits, peers
 from tidegate.guard.interface import Peer
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes of a request line or header field."""
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
@@ -60,18 +62,6 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
                 "this user may not ask the guard, which holds the controllers' credentials",
             )
 
-    def peer(self, request: web.BaseRequest) -> Peer:
-        """Return who asks. Raises Refused."""
-        transport = request.transport
-        connection = transport.get_extra_info("socket") if transport is not None else None
-        if connection is None:
-            raise Refused("gone", 400, "the connection is gone")
-        uid = peers.of_connection(connection)
-        if connection.family == socket.AF_UNIX:
-            return Peer(where="unix", uid=uid)
-        place = transport.get_extra_info("peername") if transport is not None else None
-        return Peer(where=f"{place[0]}:{place[1]}" if place else "?", uid=uid)
-
 
 def listening(place: str) -> socket.socket:
     """Return a socket that listens at ``HOST:PORT`` of the loopback. Raises OSError, ValueError for another address."""
@@ -89,53 +79,96 @@ def listening(place: str) -> socket.socket:
 
 
 class Door(web.Server):
-    """aiohttp's server with a narrow place before it: who has not shown that it may ask gets few connections, and no time.
+    """aiohttp's server with a doorkeeper: whose socket it is he asks once, and makes room when it becomes too full.
 
-    So no other user of this host can use up what Incus needs (contract.md, safety 6).
+    Who has not shown that he may ask gets few connections, and no time: so no other user of this host can use up what Incus needs
+    (contract.md, safety 6). Of those who may, the connection longest without a request gives way to a new one.
     """
 
     def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        uids: frozenset[int],
-        most: int,
+        self, handler: Handler, uids: frozenset[int], bounds: limits.Limits, refused: Counter[str]
     ) -> None:
         super().__init__(
-            handler,
+            self._attended,
+            handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=limits.IDLE,
             max_line_size=HEAD_LIMIT,
             max_field_size=HEAD_LIMIT,
         )
+        self._handler = handler
         self._uids = uids
-        self._most = most
+        self._bounds = bounds
+        self._refused = refused
+        self._owners: dict[web.RequestHandler, int] = {}
         self._unproven: set[web.RequestHandler] = set()
+        self._idle: dict[web.RequestHandler, asyncio.Transport] = {}
+        """Without a request, the longest first."""
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Look who it is; a stranger has to prove himself soon."""
         super().connection_made(handler, transport)
-        connection = transport.get_extra_info("socket")
-        if connection is not None and peers.of_connection(connection) in self._uids:
+        owner = peers.of_connection(transport.get_extra_info("socket"))
+        if owner in self._uids:
+            assert owner is not None
+            self._owners[handler] = owner
+        elif len(self._unproven) < self._bounds.unproven:
+            self._unproven.add(handler)
+            loop = asyncio.get_running_loop()
+            loop.call_later(limits.PROVEN_WITHIN, self._expire, handler, transport)
+        else:
+            self._turn_away("strangers", transport)
             return
-        if len(self._unproven) >= self._most:
-            transport.abort()
-            return
-        self._unproven.add(handler)
-        loop = asyncio.get_running_loop()
-        loop.call_later(limits.HEAD_WITHIN, self._expire, handler, transport)
+        self._idle[handler] = transport
+        if self.open > self._bounds.connections:
+            longest = next(iter(self._idle))
+            self._turn_away("too-many", self._idle.pop(longest))
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
         """Forget him."""
         self._unproven.discard(handler)
+        self._owners.pop(handler, None)
+        self._idle.pop(handler, None)
         super().connection_lost(handler, exc)
+
+    def peer(self, request: web.BaseRequest) -> Peer:
+        """Return who asks. Raises Refused."""
+        transport = request.transport
+        connection = transport.get_extra_info("socket") if transport is not None else None
+        if transport is None or connection is None:
+            raise Refused("gone", 400, "the connection is gone")
+        uid = self._owners.get(request.protocol)
+        if uid is None:
+            uid = peers.of_connection(connection)
+        if connection.family == socket.AF_UNIX:
+            return Peer(where="unix", uid=uid)
+        place = transport.get_extra_info("peername")
+        return Peer(where=f"{place[0]}:{place[1]}" if place else "?", uid=uid)
 
     def proven(self, handler: web.RequestHandler) -> None:
         """Take in that a stranger brought the secret."""
         self._unproven.discard(handler)
 
+    async def _attended(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = self._idle.pop(request.protocol, None)
+        try:
+            return await self._handler(request)
+        finally:
+            if transport is not None and request.transport is transport:
+                self._idle[request.protocol] = transport
+
     def _expire(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         if handler in self._unproven:
-            transport.abort()
+            self._turn_away("strangers", transport)
+
+    def _turn_away(self, reason: str, transport: asyncio.Transport) -> None:
+        self._refused[reason] += 1
+        transport.abort()

@@ -44,8 +44,8 @@ SEARCH_PAUSE: Final = 0.25
 SEARCH_PAUSE_LATER: Final = 1.0
 SEARCH_FAST_FOR: Final = 60.0
 
-HEAD_WITHIN: Final = 10.0
-"""Seconds for a request's head, from its first byte."""
+PROVEN_WITHIN: Final = 10.0
+"""Seconds in which a peer that is not root must have brought the secret with a whole head."""
 IDLE: Final = 3600.0
 """Seconds a connection may stay without a request. Long: closing one while a client sends on it loses its request (L32)."""
 PROGRESS: Final = 60.0
@@ -59,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much there may be at once."""
 
     connections: int = 4096
-    """From clients. The one longest without a request gives way to a new one."""
+    """From clients. The one longest without a request, or with half a head, gives way to a new one."""
     unproven: int = 64
     """From peers that are not root and have not brought the secret yet."""
     calls: int = 512

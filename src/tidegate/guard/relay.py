@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,7 +22,7 @@ from tidegate.clients import errors, http
 from tidegate.clients.linstor import failover
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.core.trouble import Trouble
-from tidegate.guard import interface, limits, messages, stats
+from tidegate.guard import interface, limits, messages, passing, stats
 from tidegate.guard.admission import Admission, Door, Refused
 from tidegate.guard.directory import Directory, VersionAsker
 from tidegate.guard.interface import (
@@ -36,25 +36,14 @@ from tidegate.guard.interface import (
     Verdict,
 )
 from tidegate.guard.onward import Upstream, failed, late
+from tidegate.guard.turns import Turns
 
 JUDGE_WITHIN: Final = 1.0
 ENDING: Final = 4.0
 """Seconds that calls under way get when the guard ends: less than the five that its unit gives it."""
 CHUNK: Final = 64 * 1024
 CONTROL: Final = "/tidegate/v1/"
-_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "proxy-authenticate",
-    }
-)
-_OURS: Final = frozenset({"host", "authorization", "content-length"})
+_OURS: Final = frozenset({"host", "authorization", "content-length", "expect"})
 _log = logging.getLogger("tidegate.guard")
 
 
@@ -84,11 +73,10 @@ class Guard:
         self._node = node
         self._clock = clock
         self._bounds = bounds or limits.Limits()
-        self._turns = asyncio.Semaphore(self._bounds.calls)
-        self._streams = 0
+        self._turns = Turns(self._bounds)
         self._counters = stats.Counters()
         self._began = clock()
-        self._server = Door(self._handle, admission.uids, self._bounds.unproven)
+        self._server = Door(self._handle, admission.uids, self._bounds, self._counters.refused)
 
     async def serve(self, sockets: Sequence[socket.socket], ready: asyncio.Event) -> None:
         """Serve on listening ``sockets`` until cancelled."""
@@ -127,8 +115,8 @@ class Guard:
             trouble=str(found.trouble) if found.trouble is not None else "",
             unreached_since=None if since is None else now - lasted,
             switches=found.switches,
-            connections=len(self._server.connections),
-            streams=self._streams,
+            connections=self._server.open,
+            streams=self._turns.streams,
             refused=dict(self._counters.refused),
             classes=self._counters.classes(),
         )
@@ -139,11 +127,7 @@ class Guard:
         try:
             call = self._admitted(request)
         except Refused as refused:
-            self._counters.refused[refused.reason] += 1
-            _log.info("refused: %s", refused)
-            answer = messages.whole(refused.answer)
-            answer.force_close()
-            return answer
+            return self._refuse(refused)
         if request.transport is not None and call.peer.where == "unix":
             return await self._control(call)
         kind = self._rules.concerns(call)
@@ -159,7 +143,8 @@ class Guard:
             response = messages.whole(failed(error.trouble))
             status = str(response.status)
         else:
-            status = str(response.status)
+            if request.transport is not None and not request.transport.is_closing():
+                status = str(response.status)
             if reason := response.headers.get(messages.REASON):
                 counter.reasons[reason] += 1
         finally:
@@ -167,12 +152,20 @@ class Guard:
             counter.ended(status, self._clock() - began)
         return response
 
+    def _refuse(self, refused: Refused) -> web.Response:
+        """Answer, and log the 1st, 2nd, 4th, 8th…: who is refused must not be able to fill the log."""
+        self._counters.refused[refused.reason] += 1
+        times = self._counters.refused[refused.reason]
+        if times & (times - 1) == 0:
+            _log.info("refused, %s times so far: %s", times, refused)
+        answer = messages.whole(refused.answer)
+        answer.force_close()
+        return answer
+
     def _admitted(self, request: web.BaseRequest) -> Call:
         """Return the call. Raises Refused."""
         target = request.raw_path
-        peer = self._admission.peer(request)
-        if len(self._server.connections) > self._bounds.connections:
-            raise Refused("too-many", 503, "too many connections")
+        peer = self._server.peer(request)
         if not target.startswith("/") or request.method == "CONNECT":
             raise Refused("absolute-uri", 400, "only paths are taken, no absolute addresses")
         if failover.LOOP_HEADER in request.headers:
@@ -208,6 +201,7 @@ class Guard:
     async def _answered(
         self, request: web.BaseRequest, call: Call, kind: CallClass | None
     ) -> web.StreamResponse:
+        await messages.go_on(request)
         if kind is None:
             return await self._forward(request, messages.plain(request), call)
         body = await messages.small_body(request)
@@ -286,11 +280,7 @@ class Guard:
                     return Answer(
                         status=response.status,
                         reason=response.reason or "",
-                        headers=tuple(
-                            (name, value)
-                            for name, value in response.raw_headers
-                            if name.decode("latin-1").lower() not in _HOP | {"content-length"}
-                        ),
+                        headers=passing.kept(response.raw_headers),
                         body=body,
                     )
         except errors.ClientError as error:
@@ -313,59 +303,12 @@ class Guard:
             length = request.headers.get(hdrs.CONTENT_LENGTH)
             headers += [(hdrs.CONTENT_LENGTH, length)] if length is not None else []
             data = messages.pieces(request)
-        async with self._turn(kind):
+        async with self._turns.take(kind) as turn:
             response = await self.upstream.begin(kind, call.method, call.target, headers, data)
             async with response:
-                return await self._relay(request, response)
-
-    async def _relay(
-        self, request: web.BaseRequest, response: aiohttp.ClientResponse
-    ) -> web.StreamResponse:
-        answer = web.StreamResponse(status=response.status, reason=response.reason)
-        for name, value in response.raw_headers:
-            text = name.decode("latin-1")
-            if text.lower() not in _HOP:
-                answer.headers.add(text, value.decode("latin-1"))
-        await answer.prepare(request)
-        try:
-            while True:
-                async with asyncio.timeout(
-                    None if messages.is_stream(request) else limits.PROGRESS
-                ):
-                    piece = await response.content.readany()
-                if not piece:
-                    break
-                await answer.write(piece)
-        except (aiohttp.ClientError, OSError) as error:
-            # An unfinished answer must not be taken for a finished one.
-            if request.transport is not None:
-                request.transport.abort()
-            _log.info("%s broke off: %s", request.raw_path, error)
-            return answer
-        await answer.write_eof()
-        return answer
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, kind: CallClass) -> AsyncGenerator[None, None]:
-        """Wait for a place among the calls under way; streams have places of their own."""
-        if kind is CallClass.STREAM:
-            if self._streams >= self._bounds.streams:
-                raise errors.ClientError(_busy())
-            self._streams += 1
-            try:
-                yield
-            finally:
-                self._streams -= 1
-            return
-        try:
-            async with asyncio.timeout(self._bounds.turn_within):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise errors.ClientError(_busy()) from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+                if messages.is_endless(response):
+                    turn.is_endless()
+                return await passing.relay(request, response)
 
     async def _headers(self, given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return what goes to the controller: all that came but what belongs to this connection, and our login for Incus's secret."""
@@ -377,7 +320,7 @@ class Guard:
             for word in value.split(",")
         }
         login = await self.upstream.login()
-        kept = [(n, v) for n, v in listed if n.lower() not in _HOP | _OURS | named]
+        kept = [(n, v) for n, v in listed if n.lower() not in passing.HOP | _OURS | named]
         for name, value in listed:
             if (
                 name.lower() == "authorization"
@@ -396,7 +339,3 @@ def _too_big(target: str) -> Trouble:
         text=f"the answer to {target.partition('?')[0]} is larger than {interface.BODY_LIMIT} bytes",
         hint="no node and no resource has so much to tell: report it",
     )
-
-
-def _busy() -> Trouble:
-    return Trouble(code="guard.busy", text="too many calls are under way", hint="try again")

@@ -267,7 +267,7 @@ async def test_another_user_brings_the_secret_or_gets_nothing_and_the_controller
 
 
 async def test_strangers_get_few_connections_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HEAD_WITHIN", 0.3)
+    monkeypatch.setattr(limits, "PROVEN_WITHIN", 0.3)
     controller = Controller()
     login = base64.b64encode(b"tidegate:secret").decode()
     async with controller.serving() as real, guard((real,), admission=NOBODY) as url:
