@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick lint sim mutants soak lab lab-quick lab-full bench bench-journal venv clean fuzz
+.PHONY: help demo test quick lint sim mutants soak lab lab-quick lab-full bench bench-guard bench-journal venv clean fuzz
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,9 @@ bench: .venv/.develop ## figures: start of the command, status, decode and judge
 fuzz: .venv/.develop ## 100,000 damaged inputs for every parser of outside text
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.journal_fuzz 100000
+
+bench-guard: .venv/.develop ## what the guard costs, beside nginx as a plain reverse proxy; needs nginx
+	$(BIN)/python -m benchmarks.guard
 
 bench-journal: .venv/.develop ## a million journal entries explained; needs systemd-journal-remote
 	$(BIN)/python -m benchmarks.journal

@@ -109,4 +109,5 @@ def main() -> int:
     return int(any(figure.verdict == "MISSED" for figure in found))
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
