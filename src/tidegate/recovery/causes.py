@@ -75,6 +75,7 @@ _DEVICE = re.compile(
     r"|mount point busy|Input/output error|No such device|block device",
     re.IGNORECASE,
 )
+_GUARD = re.compile(r"Tidegate: \S+ cannot be used on ")
 _PATH = re.compile(r"/dev/[\w./-]+")
 
 
@@ -101,6 +102,11 @@ def blame(
         if state.subject != own and not state.ready:
             return Blame(fault=Fault.INFRASTRUCTURE, key=str(state.subject))
     return Blame(fault=Fault.OWN, key=str(own))
+
+
+def is_the_guards(text: str) -> bool:
+    """Return True when our own guard refused the volume, though all that we can see of it is well (``guard.volumes.refusal``)."""
+    return _GUARD.search(text) is not None
 
 
 def _named_cause(instance: InstanceId, text: str, snapshot: Snapshot, report: Report) -> str | None:

@@ -27,6 +27,8 @@ from tidegate.recovery.state import RecoveryState, key_of, pace_key, warning_key
 INCUS_UNIT = UnitName("incus.service")
 _LOG_EVERY: Final = 60.0
 """Seconds after which the satellite's log is read again, where it did not show a false ONLINE."""
+_GUARD_AGAIN: Final = 2.0
+"""Seconds at most between two starts that our own guard refuses: each costs next to nothing, and no event tells when it would not."""
 
 
 def settle(
@@ -98,6 +100,9 @@ def _not_started(
     state: RecoveryState, name: str, outcome: Outcome, blame: causes.Blame, policy: RecoveryPolicy
 ) -> RecoveryState:
     """Return the state after a start of instance ``name`` that did not work, charged to ``blame``."""
+    if causes.is_the_guards(outcome.text):
+        often = msgspec.structs.replace(policy.backoff, limit=_GUARD_AGAIN)
+        policy = msgspec.structs.replace(policy, backoff=often)
     state = state.charged(
         blame.key, started_at=outcome.started_at, now=outcome.ended_at, policy=policy
     )

@@ -85,3 +85,9 @@ def test_an_incus_that_is_not_ready_is_not_judged() -> None:
     found = guarded(silent, incus=IncusFacts(phase=IncusPhase.AUTOSTART, version="7.0.2"))
     report = judge.judge(found, HealthPolicy())
     assert not any(one.code.startswith("guard.") for one in report.findings)
+
+
+def test_an_incus_that_got_no_further_than_its_first_question_has_asked() -> None:
+    """Where no controller answers when it starts, no other call follows; that is no bypass."""
+    asked = facts.edit(WELL, mounts=0, volumes=0, calls={"version": 1})
+    assert codes(guarded(asked, since=60.0)) == set()

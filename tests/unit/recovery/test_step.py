@@ -414,6 +414,16 @@ class TestStartingIncus:
         assert world.look(after=1000).actions == ()
 
 
+def test_what_our_own_guard_refuses_is_tried_again_soon_for_as_long_as_it_lasts() -> None:
+    """It refuses at once and at no cost, and no event tells when it would not: the list of volumes is between it and LINSTOR."""
+    refusal = "Could not mount volume: Message: 'Tidegate: rd-c1 cannot be used on n1 yet: the controller gives an empty list of volumes'"
+    world = World(stopped("c1"))
+    world.finish(only(world.step()), OutcomeKind.FAILED, refusal)
+    for _ in range(12):
+        world.finish(only(world.look(after=3)), OutcomeKind.FAILED, refusal)
+    assert isinstance(only(world.look(after=3)), StartInstance)
+
+
 def test_switched_off_it_does_nothing_and_says_so() -> None:
     world = World(stopped("c1"))
     world.policy = msgspec.structs.replace(world.policy, enabled=False)
