@@ -112,7 +112,7 @@ def test_the_agent_outlives_itself() -> None:
 
 
 def test_a_hung_guard_is_ended_and_one_that_always_hangs_closes_its_socket() -> None:
-    """contract.md, safety 5: five rounds of watchdog and restart fit into the interval of the start-rate limit."""
+    """contract.md, safety 5: the start-rate limit closes it where starts are quick, its own last word where they are not."""
     found = dict(settings("tidegate-guard.service"))
     assert (found["Type"], found["Restart"], found["WatchdogSec"]) == ("notify", "always", "5")
     # Stopped by SIGSTOP it hears nothing else; any other signal would wait for a stop time-out on top.
@@ -121,6 +121,8 @@ def test_a_hung_guard_is_ended_and_one_that_always_hangs_closes_its_socket() -> 
     assert (interval, burst) == (30, 5)
     assert burst * (int(found["WatchdogSec"]) + 0.1 + 0.5) < interval
     assert "tidegate-guard.socket" in found["Requires"]
+    last_word = text("tidegate-guard.service").partition("ExecStopPost=+")[2]
+    assert "stop tidegate-guard.socket" in last_word.partition("\nOOM")[0]
 
 
 def test_the_guard_cannot_hold_a_boot_or_be_left_by_a_shutdown_too_early() -> None:
