@@ -16,10 +16,13 @@ AFTER = 1.5
 """Seconds that a container may start after the later of the fault's end and the end of Incus's first pass, with the agent."""
 HELD = 3.0
 """Seconds that a container may start after the fault's end where Incus was held: incusd itself starts then, and all one after another."""
-SLOWER = {Variant.AGENT: 0.3}
+SLOWER = {Variant.AGENT: 0.3, Variant.GUARD: 0.2, Variant.GUARD_AGENT: 0.2}
 """Seconds by which the last container of a healthy boot may be later than on the stock machine booted beside it, by the median."""
 SLOWER_ELSE = 0.5
 """The same with anything else of ours, and for every container in :func:`worse` (contract.md, safety 11)."""
+LOCAL_LATE = 1.0
+"""Seconds that a container on the local pool may be later than on a healthy stock machine, with guard and agent: s3 excepted, which is
+Incus's own check of the driver (issue 6, "It must show" 1)."""
 PAIRS = 5
 """Pairs of healthy boots that a judgement needs, and so many more while it is in doubt: one boot varies by more than a second."""
 MOST_PAIRS = 20
@@ -166,6 +169,20 @@ def _late(boots: Sequence[run.Boot], cell: Cell) -> Iterator[str]:
             )
 
 
+def _local_late(boots: Sequence[run.Boot], cell: Cell) -> Iterator[str]:
+    """What needs no storage at all, and waited for it nevertheless."""
+    if not (cell[1].strategy == "guard" and _is_promised(cell)):
+        return
+    for name in seed.LOCAL:
+        healthy = [boot.starts[name][0] for boot in _of(boots, "s0", Variant.STOCK)]
+        starts = [boot.starts[name][0] for boot in _of(boots, *cell) if boot.starts[name]]
+        if healthy and starts and (later := median(starts) - median(healthy)) > LOCAL_LATE:
+            yield (
+                f"{_called(cell)}: {name}, on the local pool, ran {later:.2f} s later than on a healthy stock machine "
+                f"(medians); the promise is {LOCAL_LATE} s"
+            )
+
+
 # -- healthy boots ------------------------------------------------------------------------------
 
 
@@ -285,7 +302,7 @@ def doubtful(boots: Sequence[run.Boot], *, against_stock: bool = False) -> list[
         if scenario == "s0":
             doubt = _is_close(boots, variant)
         else:
-            doubt = few and any(True for _ in _late(boots, cell))
+            doubt = few and any(True for late in (_late, _local_late) for _ in late(boots, cell))
         if few and against_stock:
             doubt = doubt or any(True for _ in _later(boots, cell))
         if doubt:
@@ -300,7 +317,7 @@ def broken(boots: Sequence[run.Boot]) -> list[str]:
         if boot.variant is not Variant.STOCK and _is_promised((boot.scenario, boot.variant)):
             found += _lost(boot)
     for cell in _cells(boots):
-        found += _late(boots, cell)
+        found += [*_late(boots, cell), *_local_late(boots, cell)]
     for variant in Variant:
         if variant is not Variant.STOCK:
             found += _slower(boots, variant)

@@ -139,6 +139,16 @@ def test_what_a_hold_costs_is_shown_and_not_held_against_it() -> None:
     assert promises.costs([stock, gate]) == "s1 gate: d1 +24.6 s, the API +24.5 s against stock"
 
 
+def test_with_the_guard_what_needs_no_storage_is_as_early_as_on_a_healthy_machine() -> None:
+    healthy_one = boot("s0", Variant.STOCK, 2.0, 2.2, 2.4, 1.8)
+    good = boot("s1", Variant.GUARD_AGENT, 25.6, 26.0, 26.4, 2.7)
+    late = boot("s1", Variant.GUARD_AGENT, 25.6, 26.0, 26.4, 2.9)
+    assert promises.broken([healthy_one, good]) == []
+    assert promises.doubtful([healthy_one, late]) == [("s1", Variant.GUARD_AGENT)]
+    (sentence,) = promises.broken([healthy_one, late])
+    assert "d1, on the local pool, ran 1.10 s later" in sentence
+
+
 def test_ours_may_be_no_worse_than_stock() -> None:
     stock = boot("s1", Variant.STOCK, 61.3, 61.5, None, 1.3)
     ours = boot("s1", Variant.AGENT, 62.0, None, None, 1.2)
