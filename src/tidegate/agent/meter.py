@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feeds what goes by in the agent to the tally, and what is worth keeping to history."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from tidegate import __version__
 from tidegate.core.action import Outcome
@@ -12,19 +13,29 @@ from tidegate.metrics.moments import Moment
 from tidegate.metrics.tally import Tally, Told
 from tidegate.metrics.values import BootFigures, Family, Measure
 
+CPU_WAITED: Final = "cpu-waited"
+"""Measure of a boot: seconds in which some process waited for a processor, from our first look until the satellite's port was open."""
 Keep = Callable[[tuple[tuple[str, str, float], ...]], None]
 
 
 class Meter:
-    """Counts in memory; ``keep`` writes measures, in the background."""
+    """Counts in memory; ``keep`` writes measures, in the background.
 
-    def __init__(self, tally: Tally, keep: Keep) -> None:
+    ``waited``: seconds since boot in which some process waited for a processor; None where the kernel does not tell.
+    """
+
+    def __init__(
+        self, tally: Tally, keep: Keep, waited: Callable[[], float | None] = lambda: None
+    ) -> None:
         self._tally = tally
         self._keep = keep
+        self._waited = waited
+        self._waited_first: float | None = None
 
     def saw(self, snapshot: Snapshot, report: Report) -> None:
         """Take one cycle of the loop into account."""
-        self._store(self._tally.saw(snapshot, report))
+        measures = self._tally.saw(snapshot, report)
+        self._store((*measures, *self._contention(measures)))
 
     def outcome(self, outcome: Outcome) -> None:
         """Take what came of an action into account."""
@@ -46,6 +57,14 @@ class Meter:
     def families(self, snapshot: Snapshot, report: Report, now: float) -> tuple[Family, ...]:
         """Return all metrics as of ``now``, seconds since boot."""
         return families.families(self._tally, snapshot, report, now=now, version=__version__)
+
+    def _contention(self, measures: Sequence[Measure]) -> Iterator[Measure]:
+        """Yield how busy the processors were while the satellite's JVM started, at the moment that its port opens."""
+        listening = any(one.name == Moment.SATELLITE_LISTENING for one in measures)
+        if self._waited_first is None:
+            self._waited_first = self._waited()
+        elif listening and (now := self._waited()) is not None:
+            yield Measure(CPU_WAITED, "", now - self._waited_first)
 
     def _store(self, measures: Sequence[Measure]) -> None:
         if measures:

@@ -27,7 +27,7 @@ from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
 from tidegate.agent.starts import StartsListener
-from tidegate.clients import clock
+from tidegate.clients import clock, pressure
 from tidegate.clients.devices import host
 from tidegate.clients.devices.client import DeviceClient
 from tidegate.clients.drbd.client import DrbdClient
@@ -332,5 +332,7 @@ def _kept(config: Config, snapshot: Snapshot) -> tuple[Recorder, Meter]:
     known = {name: value for name, subject, value in history.measures() if not subject}
     unit = config.systemd.satellite_unit
     return recorder, Meter(
-        Tally(satellite_unit=unit, born=snapshot.at, known=known), recorder.measured
+        Tally(satellite_unit=unit, born=snapshot.at, known=known),
+        recorder.measured,
+        lambda: pressure.waited(Path(config.host.root)),
     )
