@@ -1,167 +1,373 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tidegate tune`` over a history of recorded boots, with the real JVM of this machine and stand-ins for LVM and ZFS."""
+"""``tidegate tune`` on hosts that each have one weakness built in: advice, apply, boot, result, revert, as a person types them."""
 
 import json
-import os
-import subprocess
-import sys
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.tuned_hosts import NETWORKD, SCRIPT, UNIT, TunedHost, advised, figures, unit
 
-from tidegate.agent import tuneview, tuning
-from tidegate.clients import process
-from tidegate.config.model import AgentConfig, Config
-from tidegate.core.ids import BootId
-from tidegate.history.store import open_history
-from tidegate.metrics.moments import Moment
-from tidegate.tuning import advice
-from tidegate.tuning.facts import HostFacts
-from tidegate.tuning.result import Applied, Verdict, compare
-from tidegate.units.host import Addition
+from tidegate.agent import tunecommands
+from tidegate.tuning import figure
 
-SLOW_JVM = {
-    Moment.SATELLITE_STARTED: 3.0,
-    Moment.SATELLITE_LISTENING: 13.0,
-    Moment.SATELLITE_ONLINE: 14.5,
-    Moment.VOLUMES_READY: 14.7,
-    Moment.LAST_INSTANCE: 16.0,
+Capture = pytest.CaptureFixture[str]
+Weaken = Callable[[TunedHost], None]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TunedHost:
+    return TunedHost(tmp_path, monkeypatch)
+
+
+def slow_jvm(host: TunedHost) -> None:
+    host.base["jvm"] = 9.0
+
+
+def slow_devices(host: TunedHost) -> None:
+    host.base["devices"] = 12.0
+
+
+def busy_boot(host: TunedHost) -> None:
+    """The flags are set already; what is left is that others have the processors."""
+    host.base |= {"jvm": 4.0, "cpu-waited": 3.5}
+    text = (host.root / f"usr/lib/systemd/system/{UNIT}").read_text()
+    flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+    host.write(f"usr/lib/systemd/system/{UNIT}", f'{text}Environment="JAVA_OPTS={flags}"\n')
+
+
+def slow_after_flags(host: TunedHost) -> None:
+    busy_boot(host)
+    host.base |= {"jvm": 15.0, "cpu-waited": 0.1}
+
+
+def lost_rounds(host: TunedHost) -> None:
+    """No agent that would wake the controller."""
+    host.base["connect"] = 14.0
+    (host.root / "etc/systemd/system/multi-user.target.wants/tidegate-agent.service").unlink()
+    text = (host.root / f"usr/lib/systemd/system/{UNIT}").read_text()
+    host.write(f"usr/lib/systemd/system/{UNIT}", f"{text}Restart=on-failure\n")
+
+
+def lvm_scans(host: TunedHost) -> None:
+    for number in range(6):
+        host.write(f"sys/block/zd{number * 16}/size", "2048\n")
+    host.program(
+        "pvdisplay", 'case "$*" in *global_filter*) ;; *) sleep 0.8 ;; esac; echo /dev/sda'
+    )
+
+
+def many_snapshots(host: TunedHost) -> None:
+    host.program(
+        "zfs",
+        'case "$*" in *snapshot*) sleep 0.5; yes "a@b" | head -1800 ;; *) yes a | head -40 ;; esac',
+    )
+    host.program("zpool", "echo '\t/dev/sda'")
+    text = (host.programs / "show.json").read_text()
+    (host.programs / "show.json").write_text(text.replace("/dev/vg0/", "/dev/zvol/tank/"))
+
+
+def multipath_looks(host: TunedHost) -> None:
+    host.write("usr/lib/udev/rules.d/60-multipath.rules", "# asks for each\n")
+    host.program("multipath", "sleep 0.6")
+    host.resources = 12
+    host.tell_drbd()
+
+
+def waits_for_settle(host: TunedHost) -> None:
+    settle = "systemd-udev-settle.service"
+    host.units = {UNIT: unit(UNIT, 12.0, 12.0), settle: unit(settle, 2.0, 11.5)}
+
+
+def searches_for_pools(host: TunedHost) -> None:
+    (host.root / "etc/zfs/zpool.cache").unlink()
+    scan = "zfs-import-scan.service"
+    host.units = {UNIT: unit(UNIT, 12.0, 12.0), scan: unit(scan, 2.0, 11.5)}
+
+
+def waits_for_links(host: TunedHost) -> None:
+    host.units = {UNIT: unit(UNIT, 33.0, 33.0), NETWORKD: unit(NETWORKD, 2.0, 32.5)}
+    host.write(
+        f"usr/lib/systemd/system/{NETWORKD}",
+        "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online\n",
+    )
+    links = [
+        {
+            "Name": name,
+            "Type": "ether",
+            "AdministrativeState": "configured",
+            "RequiredForOnline": True,
+        }
+        for name in ("eth0", "eth1")
+    ]
+    host.write("bin/links.json", json.dumps({"Interfaces": links}))
+    own = [{"ifname": "eth1", "addr_info": [{"local": "10.9.0.1"}]}]
+    host.write("bin/own.json", json.dumps(own))
+    host.program("networkctl", f"cat {host.programs}/links.json")
+    host.program(
+        "ip",
+        f'case "$*" in *address*) cat {host.programs}/own.json ;; *) echo \'[{{"dev":"eth1"}}]\' ;; esac',
+    )
+
+
+def slow_controller(host: TunedHost) -> None:
+    name = "linstor-controller.service"
+    host.write(f"usr/lib/systemd/system/{name}", "[Service]\nType=notify\nExecStart=/c\n")
+    host.units = {name: unit(name, 1.0, 21.0)}
+
+
+def unlisted_module(host: TunedHost) -> None:
+    (host.root / "usr/lib/modules-load.d/drbd.conf").unlink()
+
+
+def never_restarted(host: TunedHost) -> None:
+    (host.root / "etc/systemd/system/multi-user.target.wants/tidegate-agent.service").unlink()
+
+
+def few_instances(host: TunedHost) -> None:
+    host.write("proc/sys/fs/inotify/max_user_instances", "5\n")
+    for number in range(5):
+        host.link(f"proc/{100 + number}/fd/3", "anon_inode:inotify")
+
+
+def long_activity_log(host: TunedHost) -> None:
+    host.al_extents = 6433
+    host.tell_drbd()
+
+
+def small_memory(host: TunedHost) -> None:
+    host.write("proc/meminfo", "MemTotal:       2048000 kB\n")
+
+
+WEAK: dict[str, Weaken] = {
+    "jvm-flags": slow_jvm,
+    "devices-first": slow_devices,
+    "boot-weight": busy_boot,
+    "class-archive": slow_after_flags,
+    "wake-controller": lost_rounds,
+    "lvm-filter": lvm_scans,
+    "zfs-snapshots": many_snapshots,
+    "multipath-blacklist": multipath_looks,
+    "udev-settle": waits_for_settle,
+    "zfs-import-cache": searches_for_pools,
+    "network-online": waits_for_links,
+    "controller-jvm": slow_controller,
+    "module-at-boot": unlisted_module,
+    "satellite-restart": never_restarted,
+    "inotify-limit": few_instances,
+    "activity-log": long_activity_log,
+    "jvm-heap": small_memory,
 }
-EPOCH = 1_795_000_000.0
+OURS = {
+    "jvm-flags",
+    "devices-first",
+    "boot-weight",
+    "network-online",
+    "controller-jvm",
+    "jvm-heap",
+    "satellite-restart",
+}
 
 
-def record(state: Path, began: float, moments: dict[Moment, float]) -> None:
-    """Have the agent recorded a boot."""
-    history, troubles = open_history(state / "history.db", BootId(f"boot-{began:.0f}"))
-    assert troubles == ()
-    history.begin_boot("n1", began)
-    history.add_measures([(name.value, "", at) for name, at in moments.items()])
-    history.close()
-
-
-def tune(state: Path, *words: str, path: Path | None = None) -> tuple[int, str]:
-    env = {**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else dict(os.environ)
-    argv = [sys.executable, "-m", "tidegate", "tune", *words, "--state-dir", str(state)]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-@pytest.mark.needs("java")
-def test_a_slow_jvm_is_the_first_advice_and_says_where_its_figure_comes_from(
-    tmp_path: Path,
+def test_a_healthy_host_gets_no_advice_and_sees_what_was_looked_at(
+    host: TunedHost, capsys: Capture
 ) -> None:
-    for number in range(3):
-        record(tmp_path, EPOCH + number, SLOW_JVM)
-    code, text = tune(tmp_path, "--no-measure")
-    assert code == 4, text
-    assert "5.0 s  start the satellite's JVM with the serial collector" in text
-    assert "0.5 × 10.0 s, the median of 3 recorded boots" in text
-    assert "do it   tidegate tune apply jvm-flags" in text
+    host.boot(5)
+    assert host.tune() == 0
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "nothing to advise: no known change would make this host's boots shorter"
+    )
+    assert "from there until its port is open: 0.9 s  [recorded: median of 5 boots]" in text
+    assert "`lvs GROUP…`, 4 lines: " in text
+    assert "not worth replacing the satellite's start command" in text
 
 
-@pytest.mark.needs("java")
-async def test_the_flags_are_those_that_the_installed_jvm_accepts(tmp_path: Path) -> None:
-    facts = await tuneview.look(Config(agent=AgentConfig(state_dir=str(tmp_path))), measure=False)
-    assert facts.java is not None
-    assert facts.java.accepts == frozenset(advice.FLAGS)
-    refused = await process.run(["java", "-XX:+UseNoSuchGC", "-version"], deadline=60)
-    assert refused.trouble is not None
+@pytest.mark.parametrize("name", WEAK)
+def test_the_right_advice_comes_first_and_every_figure_has_a_source(
+    host: TunedHost, capsys: Capture, name: str
+) -> None:
+    WEAK[name](host)
+    host.boot(5)
+    assert host.tune("--format", "json") == 4
+    text = capsys.readouterr().out
+    assert advised(text)[0] == name, text
+    assert len(advised(text)) == 1 or name == "satellite-restart", advised(text)
+    for shown, source in figures(json.loads(text)):
+        assert source.startswith(figure.PREFIXES), (shown, source)
+        if source.startswith("estimate"):
+            assert re.search(r"\d", source), source
+    assert host.tune() == 4
+    assert "do it   tidegate tune apply" in (page := capsys.readouterr().out) or "by hand" in page
 
 
-def test_nothing_is_advised_on_a_host_whose_boots_are_short(tmp_path: Path) -> None:
-    quick = {name: at / 20 for name, at in SLOW_JVM.items()}
-    record(tmp_path, EPOCH, quick)
-    code, text = tune(tmp_path, "--no-measure")
-    assert (code, "nothing to advise" in text) == (0, True), text
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_what_is_ours_to_change_is_taken_back_to_the_byte(
+    host: TunedHost, capsys: Capture, name: str
+) -> None:
+    WEAK[name](host)
+    install_units(host)
+    host.boot(3)
+    before = host.tree()
+    assert host.tune("apply", name) == 0, capsys.readouterr()
+    assert "written: " in capsys.readouterr().out
+    assert host.tree() != before
+    assert host.tune("--format", "json") in {0, 4}
+    assert name not in advised(capsys.readouterr().out)
+    assert host.tune("apply", name) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert host.tune("revert", name) == 0
+    now = host.tree()
+    assert {
+        path for path in before.keys() | now.keys() if before.get(path) != now.get(path)
+    } == set()
 
 
-def test_the_cost_of_listings_is_measured_with_the_satellites_own_words(tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, text in {
-        "lvs": 'case "$*" in *global_filter*) ;; *) sleep 0.3 ;; esac; echo "$@" >> '
-        f"{tmp_path}/asked",
-        "zfs": "exit 1",
-    }.items():
-        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-        (programs / name).chmod(0o755)
-    code, text = tune(tmp_path, "--format", "json", path=programs)
-    found = json.loads(text)
-    asked = tmp_path / "asked"
-    if any("just booted" in one for one in found["not_judged"]):
-        assert not asked.exists()
-        return
-    assert code in {0, 4}
-    words = asked.read_text().splitlines()
-    assert len(words) == 2 * tuneview.RUNS
-    assert all("-o lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent" in line for line in words)
+def install_units(host: TunedHost) -> None:
+    """Our own units, where install.sh puts them."""
+    packaged = Path(__file__).resolve().parents[2] / "packaging/systemd"
+    for path in packaged.iterdir():
+        host.write(f"usr/local/lib/systemd/system/{path.name}", path.read_text())
+
+
+@pytest.mark.parametrize("name", ["jvm-flags", "devices-first", "boot-weight"])
+def test_boots_before_and_after_show_the_gain(host: TunedHost, capsys: Capture, name: str) -> None:
+    WEAK[name](host)
+    install_units(host)
+    host.boot(4)
+    assert host.tune("apply", name) == 0
+    assert host.tune("result", name) == 5
+    assert "too early to say: no boot since is recorded" in capsys.readouterr().out
+    host.boot(1)
+    assert host.tune("result", name) == 5
+    assert "so far; 2 more boots would tell)" in capsys.readouterr().out
+    host.boot(3)
+    assert host.tune("result", name) == 0
+    text = capsys.readouterr().out
+    assert f"{name}: faster (+" in text
+    assert "median of 4 recorded boots (" in text
+    assert "the whole boot, until the last wanted instance ran:" in text
+    assert host.tune() in {0, 4}
+    assert f"  {name}, since 2026-" in capsys.readouterr().out
+    assert host.tune("revert", name) == 0
+    host.boot(4)
+    assert host.tune("result", name) == 0
+    assert f"{name}: faster (+" in capsys.readouterr().out, (
+        "boots after it was taken back do not count"
+    )
+
+
+def test_no_difference_is_a_result_and_is_said(host: TunedHost, capsys: Capture) -> None:
+    slow_jvm(host)
+    host.boot(4)
+    assert host.tune("apply", "jvm-flags") == 0
+    host.base["jvm"] /= 0.45  # this JVM gains nothing by it
+    host.boot(4)
+    capsys.readouterr()
+    assert host.tune("result", "jvm-flags") == 0
+    assert capsys.readouterr().out.startswith("jvm-flags: no difference (")
+
+
+def test_options_of_two_advices_stand_in_one_place_and_go_one_by_one(host: TunedHost) -> None:
+    slow_jvm(host)
+    small_memory(host)
+    host.boot(3)
+    before = host.tree()
+    assert host.tune("apply", "jvm-flags") == 0
+    assert host.tune("apply", "jvm-heap") == 0
+    place = host.root / f"etc/systemd/system/{UNIT}.d/60-tidegate-tune-jvm-satellite.conf"
+    both = '"JAVA_OPTS=-XX:+IgnoreUnrecognizedVMOptions -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx500m"'
+    assert f"Environment={both}" in place.read_text()
+    assert host.tune("revert", "jvm-flags") == 0
+    assert "-XX:+UseSerialGC" not in place.read_text()
+    assert "-Xmx500m" in place.read_text()
+    assert host.tune("revert", "jvm-heap") == 0
+    assert host.tree() == before
+
+
+def test_what_others_set_is_kept_and_a_later_change_of_theirs_is_told(
+    host: TunedHost, capsys: Capture
+) -> None:
+    slow_jvm(host)
+    theirs = f"etc/systemd/system/{UNIT}.d/override.conf"
+    host.write(theirs, '[Service]\nEnvironment="JAVA_OPTS=-Xmx4G"\n')
+    host.boot(3)
+    assert host.tune("apply", "jvm-flags") == 0
+    place = host.root / f"etc/systemd/system/{UNIT}.d/60-tidegate-tune-jvm-satellite.conf"
+    assert "JAVA_OPTS=-Xmx4G -XX:+IgnoreUnrecognizedVMOptions" in place.read_text()
+    host.write(theirs, '[Service]\nEnvironment="JAVA_OPTS=-Xmx6G"\n')
+    host.tune()
+    assert (
+        "what it was made from has changed since: tidegate tune revert jvm-flags"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_file_that_wins_over_the_unit_is_left_to_a_person(
+    host: TunedHost, capsys: Capture
+) -> None:
+    slow_jvm(host)
+    text = (host.root / f"usr/lib/systemd/system/{UNIT}").read_text()
+    host.write(f"usr/lib/systemd/system/{UNIT}", f"{text}EnvironmentFile=-/etc/default/ls\n")
+    host.write("etc/default/ls", "JAVA_OPTS='-Xmx8G'\n")
+    host.boot(3)
+    assert host.tune() == 4
+    assert "in /etc/default/ls, which wins over any unit file" in capsys.readouterr().out
+    assert host.tune("apply", "jvm-flags") == 1
+    assert "not Tidegate's to change" in capsys.readouterr().err
+
+
+def test_what_units_remove_took_away_is_noticed(host: TunedHost, capsys: Capture) -> None:
+    slow_jvm(host)
+    host.boot(3)
+    assert host.tune("apply", "jvm-flags") == 0
+    (host.state / "units.json").unlink()
+    for path in host.root.glob("etc/systemd/system/*.d/60-tidegate-*"):
+        path.unlink()
+    assert host.tune("--format", "json") == 4
+    captured = capsys.readouterr().out
+    assert "jvm-flags" in captured[captured.index("{") :]
+    assert host.tune("apply", "jvm-flags") == 0
 
 
 @pytest.mark.parametrize(
     "words", [("apply",), ("list", "x"), ("result",)], ids=["no-id", "id-too-many", "result"]
 )
-def test_what_makes_no_sense_is_said(tmp_path: Path, words: tuple[str, ...]) -> None:
-    code, text = tune(tmp_path, *words)
-    assert code == 2
-    assert "take the ID of an advice" in text
-
-
-def test_what_is_not_advised_is_not_applied(tmp_path: Path) -> None:
-    code, text = tune(tmp_path, "apply", "jvm-flags", "--no-measure")
-    assert code == 1
-    assert "jvm-flags is not advised on this host" in text
-    assert tune(tmp_path, "result", "jvm-flags")[0] == 1
-    assert tune(tmp_path, "revert", "jvm-flags")[0] == 1
-
-
-@pytest.mark.parametrize(
-    ("unit", "file", "options", "where"),
-    [
-        ("", "", "", ""),
-        ('Environment="JAVA_OPTS=-Xmx4G -XX:+UseSerialGC"', "", "-Xmx4G -XX:+UseSerialGC", ""),
-        ("Environment=JAVA_OPTS=-Xmx4G", "# JAVA_OPTS=-Xmx1G", "-Xmx4G", ""),
-        ("Environment=JAVA_OPTS=-Xmx4G", "JAVA_OPTS='-Xmx8G'", "-Xmx8G", "/etc/default/ls"),
-    ],
-    ids=["nothing", "unit", "comment", "file"],
-)
-def test_what_the_satellites_jvm_is_given_today(
-    tmp_path: Path, unit: str, file: str, options: str, where: str
+def test_what_makes_no_sense_is_said(
+    host: TunedHost, capsys: Capture, words: tuple[str, ...]
 ) -> None:
-    path = tmp_path / "usr/lib/systemd/system/linstor-satellite.service"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"[Service]\nExecStart=/s\nEnvironmentFile=-/etc/default/ls\n{unit}\n")
-    (tmp_path / "etc/default").mkdir(parents=True)
-    (tmp_path / "etc/default/ls").write_text(f"{file}\n")
-    found = tuneview._satellite_unit(tmp_path)
-    assert (found.java_options, found.java_options_file) == (options, where)
+    with pytest.raises(SystemExit) as ended:
+        host.tune(*words)
+    assert ended.value.code == 2
+    assert "take the ID of an advice" in capsys.readouterr().err
 
 
-def test_the_drop_in_keeps_what_was_set_and_is_one_that_units_writes() -> None:
-    facts = HostFacts(java_options="-Xmx4G")
-    wanted: Any = type("Advised", (), {"id": "jvm-flags", "title": "flags"})()
-    made = tuning._addition(wanted, facts)
-    assert made == Addition(
-        unit="linstor-satellite.service",
-        topic="tune-jvm-flags",
-        why="flags",
-        sections={
-            "Service": ('Environment="JAVA_OPTS=-Xmx4G -XX:+UseSerialGC -XX:TieredStopAtLevel=1"',)
-        },
+def test_what_is_not_advised_is_not_applied(host: TunedHost, capsys: Capture) -> None:
+    host.boot(3)
+    assert host.tune("apply", "jvm-flags") == 1
+    assert "jvm-flags is not advised on this host (advised: nothing)" in capsys.readouterr().err
+    assert host.tune("result", "jvm-flags") == 1
+    assert host.tune("revert", "jvm-flags") == 1
+
+
+def test_the_satellites_own_words_are_timed(host: TunedHost) -> None:
+    asked = host.root / "asked"
+    for name, says in (("pvdisplay", "/dev/sda"), ("lvs", "x")):
+        host.program(name, f'printf "%s\\n" "$0 $*" >> {asked}; echo {says}')
+    host.write("sys/block/loop1/size", "2048\n")
+    host.boot(1)
+    assert host.tune() == 0
+    lines = [re.sub(r"^\S+/", "", line) for line in asked.read_text().splitlines()]
+    ignoring = 'devices { filter=["r|^/dev/drbd.*|"] }'
+    assert (
+        f"pvdisplay --config {ignoring} --columns -o pv_name -S vg_name=vg0 --noheadings --nosuffix"
+        in lines
     )
-
-
-def test_real_boots_before_and_after_give_the_result(tmp_path: Path) -> None:
-    for number in range(3):
-        record(tmp_path, EPOCH + number, SLOW_JVM)
-    for number in range(3):
-        shorter = {**SLOW_JVM, Moment.SATELLITE_LISTENING: 7.0 + number / 10}
-        record(tmp_path, EPOCH + 100 + number, shorter)
-    config = Config(agent=AgentConfig(state_dir=str(tmp_path)))
-    noted = Applied(id="jvm-flags", measure="jvm", at=EPOCH + 50, expected=5.0)
-    tuning._save(config, tuning.Notes(applied=(noted,)))
-    assert compare(noted, tuneview.boots(config)).verdict is Verdict.FASTER
-    code, text = tune(tmp_path, "result", "jvm-flags")
-    assert code == 0
-    assert "jvm-flags: faster (+5.9 s gained, 5.0 s expected)" in text
-    assert "before  10.0 s, median of 3 boots (10.0 to 10.0)" in text
+    columns = "lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent,lv_attr,metadata_percent,chunk_size,stripes"
+    assert (
+        f"lvs --config devices {{ filter=['a|/dev/sda|','r|.*|'] }} -o {columns} --separator ; --noheadings --units k --nosuffix vg0"
+        in lines
+    )
+    assert sum(line.startswith("lvs ") for line in lines) == tunecommands.RUNS
+    assert SCRIPT

@@ -3,83 +3,156 @@
 
 import asyncio
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tidegate.agent import unitview
-from tidegate.clients import clock, errors, files, process, unitfiles
-from tidegate.clients.drbd.client import DrbdClient
-from tidegate.clients.incus import socket as incus_socket
-from tidegate.clients.incus.client import IncusClient
+from tidegate.agent import (
+    archiving,
+    tunecommands,
+    tunedisks,
+    tuneincus,
+    tunelinks,
+    tuneservice,
+    tuning,
+    unitview,
+)
+from tidegate.agent.meter import CPU_WAITED
+from tidegate.agent.tunecommands import Tell
+from tidegate.clients import clock, errors, files, process
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
 from tidegate.core.trouble import Trouble
 from tidegate.history import boots as history
 from tidegate.metrics.moments import SATELLITE_PHASES, Moment
-from tidegate.tuning import advice
-from tidegate.tuning.facts import Autostart, Boot, HostFacts, Java, Timing, UnitWait
+from tidegate.tuning import drbd, endings, host, result, rules_devices, rules_start
+from tidegate.tuning.drbd import Described
+from tidegate.tuning.facts import Boot, HostFacts, Service, Shutdown, UnitTime
 from tidegate.units.tree import Index
 
 MOST_BOOTS: Final = 50
-SETTLED: Final = 300.0
-"""Seconds after boot before which nothing is timed: the figures would be the boot's, and slow it down."""
-COMMAND_WITHIN: Final = 30.0
-RUNS: Final = 3
-_WAITERS: Final = (
-    "systemd-networkd-wait-online.service",
-    "NetworkManager-wait-online.service",
-    "ifupdown-wait-online.service",
-    "systemd-udev-settle.service",
-)
-_OWN: Final = ("tidegate-agent.service", "tidegate-ready.service", "tidegate-devices.service")
-_KINDS: Final = {"drbd": "drbd", "zd": "zvol", "loop": "loop"}
-_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "lvs": ("lvs", "-o", "lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent"),
-    "lvs-filtered": (
-        *("lvs", "--config", f"devices {{ global_filter = {advice.FILTER} }}"),
-        *("-o", "lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent"),
-    ),
-    "zfs-list": (
-        "zfs",
-        "list",
-        "-H",
-        "-p",
-        "-o",
-        "name,refer,volsize,type",
-        "-t",
-        "volume,snapshot",
-    ),
+WITHIN: Final = 20.0
+_ABSOLUTE: Final = {
+    "before": Moment.SATELLITE_STARTED,
+    "listening": Moment.SATELLITE_LISTENING,
+    "volumes": Moment.VOLUMES_READY,
+    result.WHOLE: Moment.LAST_INSTANCE,
 }
-"""The very listings of a satellite (facts/linstor.md 8.1)."""
+"""Phases that begin with the boot itself."""
+_MODULES: Final = ("etc/modules-load.d", "run/modules-load.d", "usr/lib/modules-load.d")
+_JOURNAL: Final = ("journalctl", "-b", "-1", "-n", "3000", "-o", "json")
+_MARKED: Final = "out-of-sync based on AL"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What whoever looks asks for: to run commands that take time, and to write into files of ours in these directories."""
+
+    measure: bool = True
+    write_in: tuple[Path, ...] = ()
+
+
+def _silent(_text: str) -> None:
+    """Tell nobody."""
 
 
 async def look(
-    config: Config, *, measure: bool, applied: frozenset[str] = frozenset()
+    config: Config, asked: Asked, notes: tuning.Notes, *, tell: Tell = _silent
+) -> HostFacts | Trouble:
+    """Return this host's facts; Trouble when what was asked for cannot be done. A cancelled call leaves no command running."""
+    root = Path(config.host.root)
+    why = await tunecommands.why_not(config) if asked.measure else "asked not to"
+    units = await _units(config)
+    try:
+        index = tuneservice.units(root)
+    except errors.ClientError as error:
+        return error.trouble
+    facts = await _files(config, root, index, units, notes)
+    found = await _drbd(config, root)
+    below = await _below(root, found, why)
+    facts = await asyncio.to_thread(_storage, root, facts, found, below)
+    if asked.write_in and not why:
+        writes = [await tunedisks.write_test(place, below) for place in asked.write_in]
+        for one in writes:
+            if isinstance(one, Trouble):
+                return one
+        facts = msgspec.structs.replace(
+            facts, writes=tuple(w for w in writes if not isinstance(w, Trouble))
+        )
+    facts = msgspec.structs.replace(facts, media=dict(below.media), not_timed=why)
+    if why:
+        return facts
+    return await _measured(config, facts, found, tell)
+
+
+async def _files(
+    config: Config, root: Path, index: Index, units: Mapping[str, Unit], notes: tuning.Notes
 ) -> HostFacts:
-    """Return this host's facts. ``measure`` False: run no command that takes time; raises nothing."""
-    satellite = await asyncio.to_thread(_satellite_unit)
-    not_timed = await _why_not(config) if measure else "asked not to"
-    units = await _units(config, (*_WAITERS, *_OWN))
+    """What files and systemd say: nothing that takes time."""
+    name, other = config.systemd.satellite_unit, config.systemd.controller_unit
+    satellite = tuneservice.service(root, index, name, units.get(name))
+    controller = tuneservice.service(root, index, other, units.get(other))
+    wants = root / "etc/systemd/system"
+    resources = _kept(root, config)
     return HostFacts(
+        at=clock.wall(),
         boots=boots(config),
         cpus=os.cpu_count() or 1,
-        java=await _java(),
-        java_options=satellite.java_options,
-        java_options_file=satellite.java_options_file,
-        resources=await asyncio.to_thread(_count, Path(config.bringup.directory)),
-        timings=await _timings() if not not_timed else {},
-        not_timed=not_timed,
-        scanned=await asyncio.to_thread(_scanned, Path(config.host.root)),
-        waits=_waits(units, satellite.after),
-        own={name: took for name in _OWN if (took := _took(units.get(name))) is not None},
-        autostart=await _autostart(config, units),
-        devices_first=satellite.devices_first,
+        memory=_memory(root),
+        satellite=satellite,
+        controller=controller,
+        archive=archiving.look(root, index, config),
+        resources=len(resources),
+        times={key: time for key, unit in units.items() if (time := _time(unit)) is not None},
+        wait_command=tuneservice.command(index.unit(rules_start.NETWORKD)),
+        module_listed=_module_listed(root) if resources else None,
+        import_scans=_text(root / "etc/zfs/zpool.cache") is None,
+        multipath=tunecommands.rules_of_multipath(root),
+        limits=await tuneservice.limits(root),
+        autostart=await tuneincus.autostart(config, units),
+        devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
+        agent=_is_wanted(wants, host.AGENT),
         wakes=config.recovery.wake_controller,
-        applied=applied,
+        applied=notes.now(),
+        drifted=_drifted(notes, [satellite, controller]),
+    )
+
+
+def _storage(root: Path, facts: HostFacts, found: Described, below: tunedisks.Below) -> HostFacts:
+    disks = [disk for pair in found.disks.values() for disk in pair]
+    return msgspec.structs.replace(
+        facts,
+        scanned=tunedisks.scanned(root),
+        groups=len(tunecommands.groups(disks)),
+        udev_devices=len(found.minors),
+        volumes=tunedisks.placed(below, found.volumes, found.disks),
+        database=tunedisks.database(root, below) if facts.controller is not None else None,
+        resync_rate=found.rate,
+    )
+
+
+async def _measured(config: Config, facts: HostFacts, found: Described, tell: Tell) -> HostFacts:
+    """What has to be asked of programs: by now nothing boots and nothing is resynchronised."""
+    root = Path(config.host.root)
+    tell("java -version")
+    index = tuneservice.units(root)
+    program = tuneservice.java_of(root, index, config.systemd.satellite_unit)
+    java = await tuneservice.java(program) if facts.satellite is not None else None
+    orphans, unpacking, urls = await tunelinks.linstor(config, _kept(root, config))
+    links = await tunelinks.links(found, urls) if facts.satellite is not None else ()
+    timed = await tunecommands.run(config, found, multipath=facts.multipath, tell=tell)
+    tell("journalctl")
+    return msgspec.structs.replace(
+        facts,
+        java=java,
+        orphans=orphans,
+        unpacking=unpacking,
+        links=links,
+        timings=timed.timings,
+        not_timed=timed.stopped,
+        shutdown=await _shutdown() if unitview.is_booted() else None,
+        resynced=await _resynced() if unitview.is_booted() else False,
     )
 
 
@@ -101,143 +174,63 @@ def _phases(moments: Mapping[str, float]) -> dict[str, float]:
         for name, begin, end in spans
         if begin.value in moments and end.value in moments
     }
-    if Moment.SATELLITE_STARTED.value in moments:
-        found["before"] = moments[Moment.SATELLITE_STARTED.value]
-    return {name: seconds for name, seconds in found.items() if seconds >= 0}
+    found |= {name: moments[at.value] for name, at in _ABSOLUTE.items() if at.value in moments}
+    if CPU_WAITED in moments:
+        found[CPU_WAITED] = moments[CPU_WAITED]
+    return {name: max(0.0, seconds) for name, seconds in found.items()}
 
 
-class _Satellite(msgspec.Struct, frozen=True, kw_only=True):
-    """What the satellite's unit files say."""
-
-    java_options: str = ""
-    java_options_file: str = ""
-    after: frozenset[str] = frozenset()
-    devices_first: bool = False
-
-
-def _satellite_unit(root: Path = unitview.HOST) -> _Satellite:
-    """Read the satellite's unit below ``root``. A file named by ``EnvironmentFile=`` wins over ``Environment=`` (man systemd.exec)."""
-    try:
-        unit = Index(unitfiles.read(root)).unit("linstor-satellite.service")
-    except errors.ClientError:
-        return _Satellite()
-    found = [_java_options(value) for value, _ in unit.listed("Service", "Environment")]
-    texts = [text for text in found if text is not None]
-    file = ""
-    for value, _ in unit.listed("Service", "EnvironmentFile"):
-        path = value.removeprefix("-")
-        if (text := _in_file(root / path.lstrip("/"))) is not None:
-            texts, file = [text], path
-    wants = "etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service"
-    return _Satellite(
-        java_options=texts[-1] if texts else "",
-        java_options_file=file,
-        after=frozenset(value for value, _ in unit.listed("Unit", "After")),
-        devices_first=(root / wants).is_symlink(),
+def _drifted(notes: tuning.Notes, services: Iterable[Service | None]) -> tuple[str, ...]:
+    """Return advice in force that joined its options with others, which have changed since."""
+    now = {service.unit: service.options for service in services if service is not None}
+    return tuple(
+        one.id
+        for one in notes.applied
+        if one.reverted is None and one.words and now.get(one.unit, one.theirs) != one.theirs
     )
 
 
-def _in_file(path: Path) -> str | None:
+def _kept(root: Path, config: Config) -> tuple[str, ...]:
+    """Return the resources whose files LINSTOR keeps here."""
+    folder = root / config.bringup.directory.lstrip("/")
     try:
-        lines = files.read_text(path, limit=64 * 1024).splitlines()
-    except errors.ClientError:
-        return None
-    found = [_java_options(line) for line in lines if not line.lstrip().startswith("#")]
-    return next((text for text in reversed(found) if text is not None), None)
-
-
-def _java_options(assignment: str) -> str | None:
-    """Return the value in ``JAVA_OPTS=value``, quoted or not; None when something else is assigned."""
-    text = assignment.strip().strip("\"'")
-    name, equals, value = text.partition("=")
-    return value.strip("\"'") if equals and name == "JAVA_OPTS" else None
-
-
-async def _why_not(config: Config) -> str:
-    if clock.boottime() < SETTLED:
-        return "this host has just booted"
-    client = DrbdClient(drbdsetup=config.drbd.drbdsetup, deadline=config.drbd.deadline)
-    try:
-        resources = await client.status()
-    except errors.ClientError:
-        return ""
-    syncing = [
-        resource.name
-        for resource in resources
-        for connection in resource.connections
-        for device in connection.peer_devices
-        if device.replication.startswith(("Sync", "Paused"))
-    ]
-    return f"{syncing[0]} is being resynchronised" if syncing else ""
-
-
-async def _java() -> Java | None:
-    done = await process.run(["java", "-version"], deadline=COMMAND_WITHIN)
-    if done.trouble is not None:
-        return None
-    accepts = [flag for flag in advice.FLAGS if await _accepts("java", [flag])]
-    if len(accepts) == len(advice.FLAGS) and not await _accepts("java", advice.FLAGS):
-        accepts = []  # each alone, and not together
-    first = done.stderr.decode("utf-8", "replace").splitlines()[:1]
-    return Java(program="java", version=first[0] if first else "?", accepts=frozenset(accepts))
-
-
-async def _accepts(program: str, flags: Sequence[str]) -> bool:
-    done = await process.run([program, *flags, "-version"], deadline=COMMAND_WITHIN)
-    return done.trouble is None
-
-
-async def _timings() -> dict[str, Timing]:
-    found = {}
-    for name, command in _COMMANDS.items():
-        seconds, lines = [], 0
-        for _ in range(RUNS):
-            done = await process.run(command, deadline=COMMAND_WITHIN)
-            if done.trouble is not None:
-                break
-            seconds.append(done.elapsed)
-            lines = done.stdout.count(b"\n")
-        if len(seconds) == RUNS:
-            shown = process.command_line(command[:2])
-            found[name] = Timing(
-                command=shown, seconds=tuple(seconds), at=clock.wall(), lines=lines
-            )
-    return found
-
-
-def _scanned(root: Path) -> dict[str, int]:
-    found = dict.fromkeys(_KINDS.values(), 0)
-    try:
-        names = [path.name for path in (root / "sys/block").iterdir()]
+        return tuple(sorted(path.stem for path in folder.glob("*.res")))
     except OSError:
+        return ()
+
+
+async def _drbd(config: Config, root: Path) -> Described:
+    """Return what DRBD says; nothing where its module is not loaded, since asking would load it (facts/linstor.md 2.1)."""
+    if not (root / "sys/module/drbd").exists():
+        return Described()
+    program, within = config.drbd.drbdsetup, config.drbd.deadline
+    show = await process.run([program, "show", "--json", "--show-defaults"], deadline=within)
+    status = await process.run([program, "status", "--json", "--statistics"], deadline=within)
+    if show.trouble is not None or status.trouble is not None:
+        return Described()
+    try:
+        return drbd.describe(show.stdout, status.stdout)
+    except msgspec.DecodeError:
+        return Described()
+
+
+async def _below(root: Path, found: Described, why: str) -> tunedisks.Below:
+    """Return what finds disks below devices; zpools are asked for theirs only where commands may be run."""
+    pools = tunecommands.pools(disk for pair in found.disks.values() for disk in pair)
+    return tunedisks.Below(root, await tunedisks.zpools(pools, WITHIN) if not why else {})
+
+
+async def _units(config: Config) -> dict[str, Unit]:
+    if config.systemd.use is Use.OFF or not unitview.is_booted() or config.host.root != "/":
         return {}
-    for name in names:
-        for prefix, kind in _KINDS.items():
-            if re.fullmatch(rf"{prefix}\d+", name) and _has_size(root, name):
-                found[kind] += 1
-    return found
-
-
-def _has_size(root: Path, name: str) -> bool:
-    try:
-        return (root / "sys/block" / name / "size").read_text().strip() != "0"
-    except OSError:
-        return False
-
-
-def _count(directory: Path) -> int:
-    try:
-        return sum(1 for _ in directory.glob("*.res"))
-    except OSError:
-        return 0
-
-
-async def _units(config: Config, names: Sequence[str]) -> dict[str, Unit]:
-    if config.systemd.use is Use.OFF or not unitview.is_booted():
-        return {}
+    units = config.systemd
+    names = (
+        *(units.satellite_unit, units.controller_unit, units.incus_unit),
+        *(*rules_start.WAITERS, rules_devices.SETTLE, rules_devices.SCAN, *host.OWN),
+    )
     found = {}
-    async with Manager(deadline=config.systemd.deadline) as manager:
-        for name in (*names, config.systemd.incus_unit):
+    async with Manager(deadline=units.deadline) as manager:
+        for name in names:
             try:
                 found[name] = await manager.unit(name)
             except errors.ClientError:
@@ -245,38 +238,59 @@ async def _units(config: Config, names: Sequence[str]) -> dict[str, Unit]:
     return found
 
 
-def _waits(units: Mapping[str, Unit], after: frozenset[str]) -> tuple[UnitWait, ...]:
-    if "network-online.target" not in after:
-        return ()
-    took = {name: _took(units.get(name)) for name in _WAITERS}
-    return tuple(UnitWait(unit=name, seconds=value) for name, value in took.items() if value)
+def _is_wanted(folder: Path, name: str) -> bool:
+    """Return whether a unit is enabled: a link, whether or not it leads to something below this root."""
+    return any((wants / name).is_symlink() for wants in folder.glob("*.wants"))
 
 
-def _took(unit: Unit | None) -> float | None:
-    """Return the seconds from a unit's start until it was active, in this boot; None when it has not been."""
-    if unit is None or unit.active_enter is None or unit.inactive_exit is None:
+def _time(unit: Unit) -> UnitTime | None:
+    if unit.active_enter is None or unit.inactive_exit is None:
         return None
-    return max(0.0, unit.active_enter - unit.inactive_exit)
+    return UnitTime(unit=unit.name, began=unit.inactive_exit, active=unit.active_enter)
 
 
-async def _autostart(config: Config, units: Mapping[str, Unit]) -> tuple[Autostart, ...]:
-    """Return what Incus starts; asked only while its daemon runs, since its socket would start it."""
-    unit = units.get(config.systemd.incus_unit)
-    if unit is None or unit.active_state != "active":
-        return ()
-    path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
+def _memory(root: Path) -> int:
+    for line in (_text(root / "proc/meminfo") or "").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _module_listed(root: Path) -> bool:
+    places = [path for folder in _MODULES for path in (root / folder).glob("*.conf")]
+    lines = [line.strip() for path in places for line in (_text(path) or "").splitlines()]
+    words = (_text(root / "proc/cmdline") or "").replace("=", ",").replace(" ", ",").split(",")
+    return "drbd" in lines or ("modules_load" in words and "drbd" in words)
+
+
+async def _shutdown() -> Shutdown | None:
+    done = await process.run(_JOURNAL, deadline=WITHIN)
+    return endings.read(_lines(done.stdout)) if done.trouble is None else None
+
+
+class _Entry(msgspec.Struct):
+    at: str = msgspec.field(name="__MONOTONIC_TIMESTAMP", default="0")
+    text: object = msgspec.field(name="MESSAGE", default="")
+
+
+def _lines(output: bytes) -> list[endings.Line]:
+    found = []
+    for line in output.splitlines():
+        try:
+            entry = msgspec.json.decode(line, type=_Entry)
+            found.append(endings.Line(at=int(entry.at) / 1e6, text=str(entry.text)))
+        except (msgspec.DecodeError, ValueError):
+            continue
+    return found
+
+
+async def _resynced() -> bool:
+    words = ["journalctl", "-k", "-b", "-o", "cat", "-n", "1", "--grep", _MARKED]
+    return bool((await process.run(words, deadline=WITHIN)).stdout.strip())
+
+
+def _text(path: Path) -> str | None:
     try:
-        async with IncusClient(path, deadline=config.incus.deadline) as client:
-            instances = await client.instances()
+        return files.read_text(path)
     except errors.ClientError:
-        return ()
-    return tuple(
-        Autostart(name=f"{one.project}/{one.name}", delay=_seconds(one.expanded_config))
-        for one in instances
-        if (one.expanded_config or {}).get("boot.autostart") == "true"
-    )
-
-
-def _seconds(keys: Mapping[str, str] | None) -> float:
-    text = (keys or {}).get("boot.autostart.delay", "")
-    return float(text) if text.isdecimal() else 0.0
+        return None

@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Advice applied and taken back: drop-ins through the room ``units``, and a note of when, for the comparison of boots."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tidegate.agent import unitchange
+from tidegate.actuators import dropins
+from tidegate.agent import archiving, unitchange
 from tidegate.agent.unitchange import Changed
 from tidegate.clients import errors, files
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
-from tidegate.tuning import advice
-from tidegate.tuning.advice import Advice, By
+from tidegate.tuning import jvm
+from tidegate.tuning.advice import Advice, Edit
 from tidegate.tuning.facts import HostFacts
 from tidegate.tuning.result import Applied
 from tidegate.units.host import Addition
 
 FILE: Final = "tune.json"
-SATELLITE: Final = "linstor-satellite.service"
+ARCHIVE: Final = "class-archive"
 _DEVICES: Final = "devices-first"
+_WHY_OPTIONS: Final = (
+    "Options for the JVM, from: {}. What others set for it stands in front of them."
+)
 
 
 class Notes(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,53 +58,118 @@ def load(config: Config) -> Notes:
         ) from error
 
 
+def settle(config: Config, *, at: float) -> Notes:
+    """Return the notes, after noting what somebody else took back (``units remove``) as reverted ``at``. Raises ClientError."""
+    notes, record = load(config), dropins.load(Path(config.host.root))
+    topics = {one.topic for one in record.options.additions} if record is not None else set()
+    devices = record is not None and record.options.devices
+    there = [
+        one.reverted is not None or (devices if one.id == _DEVICES else _topic_of(one) in topics)
+        for one in notes.applied
+    ]
+    if all(there):
+        return notes
+    settled = Notes(
+        applied=tuple(
+            one if is_there else msgspec.structs.replace(one, reverted=at)
+            for one, is_there in zip(notes.applied, there, strict=True)
+        )
+    )
+    _save(config, settled)
+    return settled
+
+
 async def apply(config: Config, wanted: Advice, facts: HostFacts, *, at: float) -> Changed:
     """Carry ``wanted`` out at ``at`` (seconds since the epoch), and note it. Raises ClientError."""
-    root = Path("/")
-    if wanted.by is not By.US:
+    edit = wanted.edit
+    if edit is None:
+        change = "; ".join(wanted.change)
         trouble = Trouble(
             code="tune.by-hand",
             text=f"{wanted.id} is not Tidegate's to change",
-            hint=f"by hand: {wanted.change}",
+            hint=f"by hand: {change}",
         )
         return Changed(refusals=(trouble,))
-    if wanted.id == _DEVICES:
-        done = await unitchange.set_devices(root, config, enabled=True)
-    else:
-        done = await unitchange.add(root, config, [_addition(wanted, facts)])
+    noted = Applied(
+        id=wanted.id,
+        measure=wanted.measure,
+        at=at,
+        expected=wanted.gain,
+        unit=edit.unit,
+        words=edit.words,
+        theirs=_theirs(facts, edit.unit) if edit.words else "",
+    )
+    done = await _write(config, wanted, edit, noted)
     if not done.refusals:
-        noted = Applied(id=wanted.id, measure=wanted.measure, at=at, expected=wanted.gain)
         _save(config, Notes(applied=(*load(config).applied, noted)))
+    return done
+
+
+async def _write(config: Config, wanted: Advice, edit: Edit, noted: Applied) -> Changed:
+    root = Path(config.host.root)
+    if edit.enable:
+        return await unitchange.set_devices(root, config, enabled=True)
+    if edit.words:
+        return await _options(config, edit.unit, (*load(config).applied, noted))
+    if wanted.id == ARCHIVE:
+        archiving.prepare(config)
+    made = Addition(
+        unit=edit.unit, topic=_topic(wanted.id), why=wanted.title, sections=edit.sections
+    )
+    done = await unitchange.add(root, config, [made])
+    if done.refusals and wanted.id == ARCHIVE:
+        archiving.remove(config)
     return done
 
 
 async def revert(config: Config, name: str, *, at: float) -> Changed:
     """Take ``name`` back, to the byte, and note it. Raises ClientError."""
-    root = Path("/")
+    root, notes = Path(config.host.root), load(config)
+    last = notes.last(name)
+    ended = tuple(
+        msgspec.structs.replace(one, reverted=at)
+        if one.id == name and one.reverted is None
+        else one
+        for one in notes.applied
+    )
     if name == _DEVICES:
         done = await unitchange.set_devices(root, config, enabled=False)
+    elif last is not None and last.words:
+        done = await _options(config, last.unit, ended)
     else:
         done = await unitchange.drop(root, config, [_topic(name)])
+        if name == ARCHIVE and not done.refusals:
+            archiving.remove(config)
     if not done.refusals:
-        notes = load(config).applied
-        ended = tuple(
-            msgspec.structs.replace(one, reverted=at)
-            if one.id == name and one.reverted is None
-            else one
-            for one in notes
-        )
         _save(config, Notes(applied=ended))
     return done
 
 
-def _addition(wanted: Advice, facts: HostFacts) -> Addition:
-    options = advice.java_options(facts.java_options)
-    return Addition(
-        unit=SATELLITE,
-        topic=_topic(wanted.id),
-        why=wanted.title,
-        sections={"Service": (f'Environment="JAVA_OPTS={options}"',)},
-    )
+async def _options(config: Config, unit: str, applied: Iterable[Applied]) -> Changed:
+    """Make the one drop-in for ``unit`` that all options in force are in; take it away when none is."""
+    root = Path(config.host.root)
+    force = [one for one in applied if one.unit == unit and one.words and one.reverted is None]
+    topic = _options_topic(unit)
+    if not force:
+        return await unitchange.drop(root, config, [topic])
+    words = [word for one in force for word in one.words]
+    line = f'Environment="JAVA_OPTS={jvm.joined(force[-1].theirs, words)}"'
+    why = _WHY_OPTIONS.format(", ".join(one.id for one in force))
+    made = Addition(unit=unit, topic=topic, why=why, sections={"Service": (line,)})
+    return await unitchange.add(root, config, [made])
+
+
+def _theirs(facts: HostFacts, unit: str) -> str:
+    services = (facts.satellite, facts.controller)
+    return next((one.options for one in services if one is not None and one.unit == unit), "")
+
+
+def _topic_of(applied: Applied) -> str:
+    return _options_topic(applied.unit) if applied.words else _topic(applied.id)
+
+
+def _options_topic(unit: str) -> str:
+    return f"tune-jvm-{unit.removesuffix('.service').removeprefix('linstor-')}"
 
 
 def _topic(name: str) -> str:
@@ -107,5 +177,7 @@ def _topic(name: str) -> str:
 
 
 def _save(config: Config, notes: Notes) -> None:
-    files.make_directory(Path(config.agent.state_dir), mode=0o755)
-    files.write(Path(config.agent.state_dir) / FILE, msgspec.json.encode(notes))
+    folder = Path(config.agent.state_dir)
+    if not folder.exists():  # where it is, its mode is the agent's
+        files.make_directory(folder, mode=0o755)
+    files.write(folder / FILE, msgspec.json.encode(notes))

@@ -10,13 +10,16 @@ from tidegate.cli import options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tidegate.agent.tuning import Notes
     from tidegate.agent.unitchange import Changed
     from tidegate.config.model import Config
-    from tidegate.tuning.result import Applied, Result, Spread
+    from tidegate.tuning.facts import Boot, HostFacts
+    from tidegate.tuning.result import Applied, Result
 
 _EXAMPLES = """\
   tidegate tune                      advice for this host, the most seconds first; changes nothing
-  tidegate tune --no-measure         without timing any command
+  tidegate tune --no-measure         without running any command that takes time
+  tidegate tune --write-test DIR     measure small synced writes there too, in a file of our own that goes again
   tidegate tune apply jvm-flags      do it; it counts from the next boot on
   tidegate tune result jvm-flags     real boots before it against real boots after it
   tidegate tune revert jvm-flags     take every byte of it back
@@ -24,6 +27,8 @@ _EXAMPLES = """\
 exit codes: 0 done, or nothing to advise, 1 refused or failed, 2 usage or configuration, 4 there is advice, 5 too early to say
 """
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_ADVICE, EXIT_UNKNOWN = 0, 1, 2, 4, 5
+_VERBS = ("list", "apply", "revert", "result", "archive")
+_WITHOUT_ID = frozenset({"list", "archive"})
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,13 +42,27 @@ def build_parser() -> argparse.ArgumentParser:
         "verb",
         nargs="?",
         default="list",
-        choices=("list", "apply", "revert", "result"),
-        metavar="list|apply|revert|result",
-        help="default: list",
+        choices=_VERBS,
+        metavar="list|apply|revert|result|archive",
+        help="default: list; archive makes the one that class-archive wants, which tidegate-archive.service does by itself",
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="the advice's name, as the list has it")
     parser.add_argument(
-        "--no-measure", action="store_true", help="time no command (lvs, zfs list: seconds)"
+        "--no-measure",
+        action="store_true",
+        help="run no command that takes time (java, pvdisplay, lvs, zfs list, …: seconds, read-only)",
+    )
+    parser.add_argument(
+        "--write-test",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="time small synced writes into a file of our own in DIR; once for each disk that is meant",
+    )
+    parser.add_argument(
+        "--when-calm",
+        action="store_true",
+        help="with archive: wait until the boot is over, and nothing is resynchronised",
     )
     options.add_output_options(parser)
     options.add_host_options(parser)
@@ -54,8 +73,10 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     chosen = parser.parse_args(argv)
-    if (chosen.id is None) != (chosen.verb == "list"):
-        parser.error("apply, revert and result take the ID of an advice, list takes none")
+    if (chosen.id is None) != (chosen.verb in _WITHOUT_ID):
+        parser.error(
+            "apply, revert and result take the ID of an advice, list and archive take none"
+        )
     from tidegate.agent import setup
     from tidegate.clients import errors
     from tidegate.config.model import Config
@@ -64,7 +85,13 @@ def run(argv: Sequence[str]) -> int:
     if not isinstance(config, Config):
         sys.stderr.write(config)
         return EXIT_USAGE
-    verbs = {"list": _list, "apply": _apply, "revert": _revert, "result": _result}
+    verbs = {
+        "list": _list,
+        "apply": _apply,
+        "revert": _revert,
+        "result": _result,
+        "archive": _archive,
+    }
     try:
         return verbs[chosen.verb](chosen, config)
     except errors.ClientError as error:
@@ -73,47 +100,84 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _list(chosen: argparse.Namespace, config: "Config") -> int:
-    import asyncio
-
-    import msgspec
-
-    from tidegate.agent import tuneview, tuning
+    from tidegate.agent import tuning
+    from tidegate.clients import clock
     from tidegate.report import tune
     from tidegate.report.terminal import Terminal
-    from tidegate.tuning import advice
+    from tidegate.tuning import host
 
-    applied = tuning.load(config).now()
-    measure = not chosen.no_measure
-    facts = asyncio.run(tuneview.look(config, measure=measure, applied=applied))
-    advised = [msgspec.to_builtins(one) for one in advice.advise(facts)]
-    missing, own = advice.missing(facts), advice.shares(facts)
+    notes, began = tuning.settle(config, at=clock.wall()), clock.boottime()
+    facts = _look(chosen, config, notes)
+    if facts is None:
+        return EXIT_REFUSED
+    advised = host.advise(facts)
+    page = tune.Page(
+        advice=advised,
+        own=host.own(facts),
+        looked=host.looked(facts),
+        in_force=_in_force(notes, facts.boots),
+        missing=host.missing(facts),
+        judged=facts.satellite is not None and facts.phase("jvm") is not None,
+        cost=f"this look took {clock.boottime() - began:.1f} s and changed nothing",
+    )
     if chosen.format == "json":
-        found = {
-            "advice": advised,
-            "not_judged": missing,
-            "own_seconds": own,
-            "applied": sorted(applied),
-        }
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        sys.stdout.write(json.dumps(tune.document(page), indent=1) + "\n")
     else:
         terminal = Terminal(width=options.screen_width(), color=options.wants_color(chosen.color))
-        sys.stdout.write(tune.render(advised, missing, own, terminal))
+        sys.stdout.write(tune.render(page, terminal))
     return EXIT_ADVICE if advised else EXIT_OK
+
+
+def _in_force(notes: "Notes", boots: "tuple[Boot, ...]") -> "tuple[tuple[Applied, Result], ...]":
+    from tidegate.tuning import result
+
+    force = [one for one in notes.applied if one.reverted is None]
+    return tuple((one, result.compare(one, boots, notes.applied)) for one in force)
+
+
+def _look(chosen: argparse.Namespace, config: "Config", notes: "Notes") -> "HostFacts | None":
+    """Return the host's facts; None when that was refused, which is said."""
+    import asyncio
+    from pathlib import Path
+
+    from tidegate.agent import tuneview
+    from tidegate.core.trouble import Trouble
+
+    asked = tuneview.Asked(
+        measure=not chosen.no_measure, write_in=tuple(Path(one) for one in chosen.write_test)
+    )
+    try:
+        found = asyncio.run(tuneview.look(config, asked, notes, tell=_tell))
+    finally:
+        _tell("")
+    if isinstance(found, Trouble):
+        sys.stderr.write(f"tidegate: {found}\n")
+        return None
+    return found
+
+
+def _tell(what: str) -> None:
+    """Say on a terminal what takes its time just now; "" takes that away again."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[Kmeasuring: {what[:60]}" if what else "\r\x1b[K")
+        sys.stderr.flush()
 
 
 def _apply(chosen: argparse.Namespace, config: "Config") -> int:
     import asyncio
 
-    from tidegate.agent import tuneview, tuning
+    from tidegate.agent import tuning
     from tidegate.clients import clock
-    from tidegate.tuning import advice
+    from tidegate.tuning import host
 
-    applied = tuning.load(config).now()
-    facts = asyncio.run(tuneview.look(config, measure=not chosen.no_measure, applied=applied))
-    found = {one.id: one for one in advice.advise(facts)}
-    if chosen.id in applied:
+    notes = tuning.settle(config, at=clock.wall())
+    if chosen.id in notes.now():
         sys.stdout.write(f"nothing to do: {chosen.id} is applied\n")
         return EXIT_OK
+    facts = _look(chosen, config, notes)
+    if facts is None:
+        return EXIT_REFUSED
+    found = {one.id: one for one in host.advise(facts)}
     if chosen.id not in found:
         known = ", ".join(found) or "nothing"
         sys.stderr.write(
@@ -130,10 +194,10 @@ def _revert(chosen: argparse.Namespace, config: "Config") -> int:
     from tidegate.agent import tuning
     from tidegate.clients import clock
 
-    if chosen.id not in tuning.load(config).now():
+    if chosen.id not in tuning.settle(config, at=clock.wall()).now():
         sys.stderr.write(f"tidegate: {chosen.id} is not applied; see tidegate tune\n")
         return EXIT_REFUSED
-    return _changed(asyncio.run(tuning.revert(config, chosen.id, at=clock.wall())), "removed")
+    return _changed(asyncio.run(tuning.revert(config, chosen.id, at=clock.wall())), "changed back")
 
 
 def _changed(done: "Changed", word: str) -> int:
@@ -151,31 +215,36 @@ def _result(chosen: argparse.Namespace, config: "Config") -> int:
     import msgspec
 
     from tidegate.agent import tuneview, tuning
+    from tidegate.report import tune
     from tidegate.tuning import result
 
-    applied = tuning.load(config).last(chosen.id)
+    notes = tuning.load(config)
+    applied = notes.last(chosen.id)
     if applied is None:
         sys.stderr.write(f"tidegate: {chosen.id} was never applied here; see tidegate tune\n")
         return EXIT_REFUSED
-    found = result.compare(applied, tuneview.boots(config))
+    boots = tuneview.boots(config)
+    found = result.compare(applied, boots, notes.applied)
+    whole = result.compare(applied, boots, notes.applied, phase=result.WHOLE)
     if chosen.format == "json":
-        both = {"applied": msgspec.to_builtins(applied), "result": msgspec.to_builtins(found)}
-        sys.stdout.write(json.dumps(both, indent=1) + "\n")
+        three = {"applied": applied, "result": found, "whole": whole}
+        sys.stdout.write(json.dumps(msgspec.to_builtins(three), indent=1) + "\n")
     else:
-        sys.stdout.write(_said(applied, found))
+        sys.stdout.write(tune.told(applied, found, whole))
     return EXIT_UNKNOWN if found.verdict is result.Verdict.TOO_EARLY else EXIT_OK
 
 
-def _said(applied: "Applied", found: "Result") -> str:
-    lines = [f"{applied.id}: {found.verdict}"]
-    if found.before is not None and found.after is not None:
-        lines[0] += f" ({found.gain:+.1f} s gained, {applied.expected:.1f} s expected)"
-    lines += [f"  before  {_spread(found.before)}", f"  after   {_spread(found.after)}"]
-    return "\n".join(lines) + "\n"
+def _archive(chosen: argparse.Namespace, config: "Config") -> int:
+    import asyncio
 
+    from tidegate.agent import archiving
+    from tidegate.core.trouble import Trouble
 
-def _spread(spread: "Spread | None") -> str:
-    if spread is None:
-        return "no recorded boot"
-    boots = "boot" if spread.count == 1 else "boots"
-    return f"{spread.median:.1f} s, median of {spread.count} {boots} ({spread.least:.1f} to {spread.most:.1f})"
+    done = asyncio.run(
+        archiving.make_when_calm(config) if chosen.when_calm else archiving.make(config)
+    )
+    if isinstance(done, Trouble):
+        sys.stderr.write(f"tidegate: {done}\n")
+        return EXIT_REFUSED
+    sys.stdout.write(f"{done}\n")
+    return EXIT_OK
