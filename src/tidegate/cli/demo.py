@@ -69,7 +69,8 @@ async def _race(chosen: argparse.Namespace, directory: Path) -> int:
     from tidegate.sim import race
 
     terminal = Terminal(width=options.screen_width(), color=options.wants_color(chosen.color))
-    sys.stdout.write(_preamble(chosen.seed))
+    sys.stdout.write(_preamble(chosen.seed, terminal))
+    sys.stdout.flush()  # in a pipe, too: there nothing more comes for some seconds
     async with contextlib.AsyncExitStack() as stack:
         acts = [_act(act, directory / act.key, chosen.seed) for act in race.ACTS]
         races = [await stack.enter_async_context(act) for act in acts]
@@ -82,13 +83,14 @@ async def _race(chosen: argparse.Namespace, directory: Path) -> int:
     return 0 if race.nothing_lost(races) else 1
 
 
-def _preamble(seed: int) -> str:
+def _preamble(seed: int, terminal: "Terminal") -> str:
     from tidegate.sim import race
 
-    return (
-        f"Two simulated nodes per fault, booted at the same moment, seed {seed}. Waits of Incus and LINSTOR are 1/{race.SCALE} of\n"
-        f"the real ones (Incus's minute is {60 / race.SCALE:.0f} s here); the agent runs at its own pace. c1–c3 lie on LINSTOR, d1 does not.\n\n"
+    said = (
+        f"Two simulated nodes per fault, booted at the same moment, seed {seed}. Waits of Incus and LINSTOR are 1/{race.SCALE} of "
+        f"the real ones (Incus's minute is {60 / race.SCALE:.0f} s here); the agent runs at its own pace. c1–c3 lie on LINSTOR, d1 does not."
     )
+    return f"{terminal.wrap(said, indent=0)}\n\n"
 
 
 def _frame(races: Sequence["Race"], terminal: "Terminal") -> list[str]:
@@ -98,7 +100,7 @@ def _frame(races: Sequence["Race"], terminal: "Terminal") -> list[str]:
     for one in races:
         one.look()
         lines += [*race.render(one, terminal), ""]
-    return lines
+    return lines[:-1]
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,9 @@ agent's are not: it runs as it would on a host.
 """
 
 import enum
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -82,6 +83,8 @@ class Side(msgspec.Struct, kw_only=True):
     storage_ready: Callable[[], bool]
     ready_at: float | None = None
     """When all its volumes could be used at last (seconds since boot)."""
+    first_pass_at: float | None = None
+    """When Incus's own first pass of starting was over (seconds since boot); before that it takes no start from anybody."""
     lanes: list[Lane]
     sentence: str = ""
 
@@ -98,6 +101,8 @@ class Race(msgspec.Struct, kw_only=True):
             now = side.now()
             if side.ready_at is None and side.storage_ready():
                 side.ready_at = now
+            if side.first_pass_at is None and side.incus.phase is Phase.READY:
+                side.first_pass_at = now
             for lane in side.lanes:
                 _look(lane, side.incus, now)
 
@@ -151,39 +156,59 @@ def _given_up(incus: IncusModel, name: str) -> bool:
 
 _STYLES = {Cell.WAITING: Style.DIM, Cell.GIVEN_UP: Style.BAD, Cell.RUNNING: Style.GOOD}
 _NAME_WIDTH = 4
+_GAP = 2
+_NOTE, _SHORT_NOTE = "▾ storage ready {:.1f} s", "▾ ready {:.1f} s"
+_WIDE = 80
+"""Columns of a screen from which on a lane's note is said in full."""
+_NARROWEST = 40
 
 
 def render(race: Race, terminal: Terminal) -> list[str]:
-    """Return the act as lines: for each side a lane per instance over one axis of time, with the moment of ready storage."""
-    columns = int(race.act.ends_at / TICK)
-    lines = [terminal.heading(race.act.title)]
+    """Return the act as lines: for each side a lane per instance over one axis of time, with the moment of ready storage.
+
+    No line is longer than the screen is wide: one that wraps would be in the way of the next frame.
+    """
+    columns = _columns(race, terminal)
+    lines = [terminal.heading(_cut(race.act.title, terminal))]
     for side in race.sides:
-        lines.append(_axis(side, columns, terminal))
-        lines.extend(_lane(lane, columns, terminal) for lane in side.lanes)
+        lines.append(_axis(side, race.act.ends_at, columns, terminal))
+        lines.extend(_lane(lane, race.act.ends_at, columns, terminal) for lane in side.lanes)
         if side.sentence:
-            lines.append(
-                terminal.paint(
-                    f"{' ' * _NAME_WIDTH}{side.sentence[: terminal.width - 8]}", Style.ASIDE
-                )
-            )
+            sentence = _cut(f"{' ' * _NAME_WIDTH}{side.sentence}", terminal)
+            lines.append(terminal.paint(sentence, Style.ASIDE))
     return lines
 
 
-def _axis(side: Side, columns: int, terminal: Terminal) -> str:
+def _columns(race: Race, terminal: Terminal) -> int:
+    """Return how many columns the lanes have: one for each :data:`TICK`, or as many as the screen leaves beside the notes."""
+    note = len((_NOTE if terminal.width >= _WIDE else _SHORT_NOTE).format(0.0))
+    room = max(terminal.width, _NARROWEST) - _NAME_WIDTH - _GAP - note
+    return min(int(race.act.ends_at / TICK), room)
+
+
+def _cut(text: str, terminal: Terminal) -> str:
+    return text if len(text) <= terminal.width else text[: terminal.width - 1] + "…"
+
+
+def _axis(side: Side, ends_at: float, columns: int, terminal: Terminal) -> str:
     """Return the heading of a side, with the moment at which its storage was ready marked over the lanes."""
     title = f"  {side.title}"
     if side.ready_at is None:
         return terminal.heading(title)
-    mark = " " * max(1, _NAME_WIDTH + int(side.ready_at / TICK) - len(title)) + "▾"
-    note = (
-        " " * max(2, _NAME_WIDTH + columns + 2 - len(title) - len(mark))
-        + f"▾ storage ready {side.ready_at:.1f} s"
-    )
-    return terminal.heading(title) + terminal.paint(mark + note, Style.ASIDE)
+    at = _NAME_WIDTH + int(side.ready_at / ends_at * columns)
+    mark = " " * max(1, at - len(title)) + "▾"
+    note = (_NOTE if terminal.width >= _WIDE else _SHORT_NOTE).format(side.ready_at)
+    gap = " " * max(_GAP, _NAME_WIDTH + columns + _GAP - len(title) - len(mark))
+    return terminal.heading(title) + terminal.paint(mark + gap + note, Style.ASIDE)
 
 
-def _lane(lane: Lane, columns: int, terminal: Terminal) -> str:
-    cells = lane.cells[:columns]
+def _lane(lane: Lane, ends_at: float, columns: int, terminal: Terminal) -> str:
+    ticks = int(ends_at / TICK)
+    cells = [
+        lane.cells[tick]
+        for column in range(columns)
+        if (tick := column * ticks // columns) < len(lane.cells)
+    ]
     runs = "".join(terminal.paint(cell.value, _STYLES[cell]) for cell in cells)
     if lane.up_at is not None:
         note = terminal.paint(f"{lane.up_at:.1f} s", Style.GOOD)
@@ -191,26 +216,63 @@ def _lane(lane: Lane, columns: int, terminal: Terminal) -> str:
         note = terminal.paint("Incus gave up", Style.BAD)
     else:
         note = terminal.paint("down", Style.DIM)
-    return f"{lane.name:<{_NAME_WIDTH}}{runs}{' ' * (columns - len(cells))}  {note}"
+    return f"{lane.name:<{_NAME_WIDTH}}{runs}{' ' * (columns - len(cells) + _GAP)}{note}"
+
+
+_ACT_WIDTH, _RESULT_WIDTH = 18, 28
 
 
 def summary(races: Sequence[Race], terminal: Terminal) -> list[str]:
     """Return the table at the end: when the last container ran, and how long after its storage was ready."""
+    said = "Last container on LINSTOR running: after boot and after its storage was ready"
     lines = [
-        terminal.heading(
-            "Last container on LINSTOR running: after boot and after its storage was ready"
-        ),
-        "",
+        terminal.heading(line) for line in textwrap.wrap(said, max(terminal.width, _NARROWEST))
     ]
-    rows = [(race.act.key, *(_result(side) for side in race.sides)) for race in races]
-    lines.append(terminal.paint(f"  {'':<18}{'without Tidegate':<28}with Tidegate", Style.DIM))
-    for key, stock, ours in rows:
+    lines.append("")
+    rows = [(race.act.key, _result(race.sides[0]), _result(race.sides[1])) for race in races]
+    if terminal.width < 2 + _ACT_WIDTH + 2 * _RESULT_WIDTH:
+        return lines + _summary_by_act(rows, terminal) + _first_passes(races, terminal)
+    head = f"  {'':<{_ACT_WIDTH}}{'without Tidegate':<{_RESULT_WIDTH}}with Tidegate"
+    lines.append(terminal.paint(head, Style.DIM))
+    for key, (stock, stock_is_good), (ours, ours_is_good) in rows:
         cells = (
-            terminal.paint(f"{text:<28}", Style.GOOD if good else Style.BAD)
-            for text, good in (stock, ours)
+            terminal.paint(f"{stock:<{_RESULT_WIDTH}}", _verdict(good=stock_is_good)),
+            terminal.paint(ours, _verdict(good=ours_is_good)),
         )
-        lines.append(f"  {key:<18}{''.join(cells)}")
+        lines.append(f"  {key:<{_ACT_WIDTH}}{''.join(cells)}")
+    return lines + _first_passes(races, terminal)
+
+
+_Row: TypeAlias = tuple[str, tuple[str, bool], tuple[str, bool]]
+
+
+def _summary_by_act(rows: Sequence[_Row], terminal: Terminal) -> list[str]:
+    """Return the table for a narrow screen: two lines for each act."""
+    lines = []
+    for key, stock, ours in rows:
+        lines.append(f"  {key}")
+        for side, (text, good) in (("without", stock), ("with", ours)):
+            lines.append(f"    {side:<9}{terminal.paint(text, _verdict(good=good))}")
     return lines
+
+
+def _first_passes(races: Sequence[Race], terminal: Terminal) -> list[str]:
+    """Say where Incus itself was later than the storage: nobody can start anything before its own first pass is over."""
+    late = [
+        f"at {side.first_pass_at:.1f} s in {race.act.key}"
+        for race in races
+        for side in race.sides[1:]
+        if side.first_pass_at is not None and (side.ready_at or 0.0) < side.first_pass_at
+    ]
+    if not late:
+        return []
+    said = f"Incus lets nobody start anything before its own first pass is over: {', '.join(late)}."
+    wrapped = terminal.wrap(said, indent=2).splitlines()
+    return ["", *(terminal.paint(line, Style.DIM) for line in wrapped)]
+
+
+def _verdict(*, good: bool) -> Style:
+    return Style.GOOD if good else Style.BAD
 
 
 def _result(side: Side) -> tuple[str, bool]:
