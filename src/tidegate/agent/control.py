@@ -70,6 +70,7 @@ class ControlSocket:
                 f"commands could not ask at {self._path}: {error.strerror or error}; choose another agent.run_dir"
             ) from error
         async with server:
+            await server.start_serving()
             ready.set()
             try:
                 # Not serve_forever(): cancelled, it waits for its clients (Python 3.12 and later), and those wait for minutes.
@@ -82,8 +83,12 @@ class ControlSocket:
     async def _listen(self) -> asyncio.Server:
         old_mask = os.umask(0o777 & ~self._mode)
         try:
+            # Not started yet: that takes a turn of the loop, and who is cancelled in it would leave an open socket behind.
             return await asyncio.start_unix_server(
-                self._serve_client, path=str(self._path), limit=LONGEST_REQUEST
+                self._serve_client,
+                path=str(self._path),
+                limit=LONGEST_REQUEST,
+                start_serving=False,
             )
         finally:
             os.umask(old_mask)

@@ -5,6 +5,7 @@ Before incusd answers, the configuration, the environment of its unit and the ke
 counts, because an instance starts only if *Incus* reaches its controller.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,8 +92,9 @@ class Linstor:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in [*self._retired, self._client]:
-            await client.aclose()
+        async with contextlib.AsyncExitStack() as stack:
+            for client in [*self._retired, self._client]:
+                stack.push_async_callback(client.aclose)
 
     def _use(self, found: discover.Discovered) -> None:
         self.found = found

@@ -239,12 +239,13 @@ class _Clients:
         )
 
     async def close(self) -> None:
-        """Close all connections and end all helpers."""
-        await self.incus.close()
-        await self.linstor.aclose()
-        await self.devices.close()
-        if self.manager is not None:
-            await self.manager.close()
+        """Close all connections and end all helpers: each of them, also when we are cancelled in the midst of it."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self.manager is not None:
+                stack.push_async_callback(self.manager.close)
+            stack.push_async_callback(self.devices.close)
+            stack.push_async_callback(self.linstor.aclose)
+            stack.push_async_callback(self.incus.close)
 
     def _learn_from_systemd(self, units: Mapping[str, Unit]) -> None:
         names = self._config.systemd

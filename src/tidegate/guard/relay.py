@@ -89,9 +89,11 @@ class Guard:
                 make = (
                     loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
                 )
-                servers.append(await make(self._server, sock=one))
-            ready.set()
+                servers.append(await make(self._server, sock=one, start_serving=False))
             try:
+                for server in servers:
+                    await server.start_serving()
+                ready.set()
                 await asyncio.Event().wait()
             finally:
                 for server in servers:

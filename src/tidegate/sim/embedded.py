@@ -148,8 +148,8 @@ class EmbeddedNode:
     async def running(self) -> AsyncIterator["EmbeddedNode"]:
         """Boot the node and serve for as long as the block lasts."""
         self._furnish()
-        await self.linstor_face.start()
         try:
+            await self.linstor_face.start()
             async with (
                 self._pacer.running(),
                 IncusFace(self.incus, self._pacer, activates=False).serving(self.incus_socket),

@@ -10,6 +10,7 @@ drbd_main.c): who examines devices because of events must not take those for new
 """
 
 import asyncio
+import contextlib
 import sys
 import types
 from pathlib import Path
@@ -98,8 +99,9 @@ class DeviceClient:
     async def close(self) -> None:
         """End the opener processes."""
         self._closed = True
-        while self._idle:
-            await self._idle.pop().close()
+        async with contextlib.AsyncExitStack() as stack:
+            while self._idle:
+                stack.push_async_callback(self._idle.pop().close)
 
     @property
     def stuck(self) -> tuple[str, ...]:

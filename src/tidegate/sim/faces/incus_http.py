@@ -90,8 +90,9 @@ class IncusFace:
                 is_open = self._model.units.is_socket_open
                 if is_open and listener is None:
                     listener = await loop.create_unix_server(
-                        self._accept, path=str(path), **_KEEP_FILE
+                        self._accept, path=str(path), start_serving=False, **_KEEP_FILE
                     )
+                    await listener.start_serving()
                 elif not is_open and listener is not None:
                     listener.close()
                     listener = None

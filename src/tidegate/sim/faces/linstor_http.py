@@ -93,8 +93,9 @@ class LinstorFace:
         self._web = web.Server(self._handle)
         host, port = self._address
         self._server = await self._loop.create_server(
-            self._web, host, port, reuse_address=True, backlog=128
+            self._web, host, port, reuse_address=True, backlog=128, start_serving=False
         )
+        await self._server.start_serving()
         self._address = (host, self._server.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
