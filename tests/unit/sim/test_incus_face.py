@@ -310,11 +310,13 @@ async def test_what_is_not_there_and_what_is_wrong(tmp_path: Path) -> None:
 async def test_events_of_all_kinds_and_pings(tmp_path: Path) -> None:
     """R70-R76: a stream asked for early sees the first pass."""
     lab = Lab(timings=IncusTimings(keepalive=1.0))
+    lab.front.volumes = {"c1": scripted_incus.hangs()}  # until we listen, however long that takes
     async with serve(lab, tmp_path, boot=False) as server:
         lab.model.boot()
         await server.until(0.8)
         url = "http://incus/1.0/events?type=lifecycle,logging&all-projects=true"
         async with server.session.ws_connect(url, autoping=False) as stream:
+            lab.all_well()
             seen: list[tuple[str, str]] = []
             pinged = False
             while len(seen) < 4 or not pinged:
