@@ -269,7 +269,7 @@ async def test_wait_with_a_certificate_that_nobody_signed(tmp_path: Path) -> Non
     assert done.code == FAILING
     assert "unknown CA" in last_line(done.err)
     assert f"https://localhost:{port}" in last_line(done.err)
-    assert done.took < 4, "waiting does not help: it is said at once"
+    assert "waiting does not help" in last_line(done.err)
 
 
 async def test_wait_with_a_ca_file_that_is_none(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ async def test_wait_at_a_controller_that_hangs(tmp_path: Path) -> None:
         done = await wait_for(f"http://127.0.0.1:{port}", tmp_path)
     assert done.code in {TIME_OUT, UNKNOWN}
     assert "controller" in last_line(done.err)
-    assert done.took < 6
+    assert done.took < 15
 
 
 _NO_ANSWER_FROM_DNS = """
@@ -428,7 +428,7 @@ async def test_status_while_a_source_hangs_answers_at_once(tmp_path: Path) -> No
         config = ("--config", str(nodes.config_file(node)))
         with_agent = await tidegate("status", *config, folder=tmp_path, env=nodes.no_run_dir())
         status = await running.status()
-    assert with_agent.took < 2
+    assert with_agent.took < 5, "not even one time-out of the source"
     assert with_agent.code in {FAILING, UNKNOWN}
     assert "linstor lost" in with_agent.out
     assert nodes.subject(status, "host")["grade"] == "ok"
@@ -441,10 +441,12 @@ async def test_status_without_an_agent_while_a_source_hangs(tmp_path: Path) -> N
         config = str(nodes.config_file(node))
         done = await tidegate("status", "--format", "json", "--config", config, folder=tmp_path)
     status = json.loads(done.out)
-    assert done.took < 5
+    assert done.took < 15
     assert done.code in {FAILING, UNKNOWN}
     assert not nodes.subject(status, "controller")["ready"]
-    assert nodes.subject(status, "controller")["grade"] in {"unknown", "failing"}
+    assert nodes.subject(status, "controller")["grade"] == "unknown"
+    assert "linstor did not answer within 1 s" in nodes.subject(status, "controller")["summary"]
+    assert status["sources"]["linstor"]["liveness"] == "lost"
     assert nodes.subject(status, "host")["grade"] == "ok"
 
 

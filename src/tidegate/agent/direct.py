@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.agent import ending, setup, wiring
 from tidegate.agent.views import Views
+from tidegate.clients import clock
 from tidegate.config.model import Config
 
 FIRST = 1.0
@@ -41,11 +42,20 @@ def wait(
 
 
 async def _answer(request: dict[str, Any], config: Config, show: Show) -> dict[str, Any]:
-    waits = request.get("op") == "wait" and request.get("timeout") != 0
-    async with wiring.open_parts(config, act=False, keep=False, listen=waits) as parts:
-        running = asyncio.ensure_future(parts.loop.run())
+    began = clock.boottime()
+    is_wait = request.get("op") == "wait"
+    waits = is_wait and request.get("timeout") != 0
+    async with (
+        wiring.open_parts(config, act=False, keep=False, listen=waits) as parts,
+        asyncio.TaskGroup() as group,  # within: nobody uses a client that is closed, however often we are cancelled
+    ):
+        running = group.create_task(parts.loop.run(), name="loop")
         try:
             await _settle(parts)
+            if not is_wait:
+                parts.observer.give_up_unheard(FIRST)
+            parts.loop.cycle()
+            request = {**request, "waited": clock.boottime() - began}
             async with contextlib.aclosing(
                 Views(parts.loop, parts.boottime).answer(request)
             ) as answers:
@@ -55,7 +65,6 @@ async def _answer(request: dict[str, Any], config: Config, show: Show) -> dict[s
                     show(item)
         finally:
             running.cancel()
-            await asyncio.wait({running})
     raise AssertionError("views end with an exit code")
 
 
@@ -69,4 +78,3 @@ async def _settle(parts: wiring.Parts) -> None:
                 await parts.observer.once_more()
     except TimeoutError:
         pass
-    parts.loop.cycle()

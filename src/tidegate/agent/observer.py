@@ -154,6 +154,12 @@ class Observer:
         except TimeoutError:
             pass
 
+    def give_up_unheard(self, after: float) -> None:
+        """Take every source that was never heard of for one that hangs, ``after`` seconds: who looks once waits no longer."""
+        for source, looks in self._looks.items():
+            if not looks:
+                self._take(self._hung(source, after))
+
     async def _next_look(self) -> None:
         self._looked.clear()
         await self._looked.wait()
@@ -190,10 +196,7 @@ class Observer:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)
         except TimeoutError:
-            text = f"{probe.source} did not answer within {LOOK_LIMIT:.0f} s"
-            trouble = Trouble(
-                code="source.hung", text=text, hint="everything else is still observed"
-            )
+            return self._hung(probe.source, LOOK_LIMIT)
         except Exception as error:  # a fault of ours in one probe must not end the others
             _log.exception("looking at %s failed: report this as a bug", probe.source)
             trouble = Trouble(
@@ -203,6 +206,16 @@ class Observer:
             )
         return Observation(
             source=probe.source, at=self._boottime(), liveness=Liveness.LOST, trouble=trouble
+        )
+
+    def _hung(self, source: Source, after: float) -> Observation:
+        trouble = Trouble(
+            code="source.hung",
+            text=f"{source} did not answer within {after:.0f} s",
+            hint="everything else is still observed",
+        )
+        return Observation(
+            source=source, at=self._boottime(), liveness=Liveness.LOST, trouble=trouble
         )
 
     def _take(self, seen: Observation) -> None:

@@ -13,6 +13,7 @@ from tidegate import __version__
 from tidegate.agent import verdicts
 from tidegate.agent.orders import Orders, Recovering
 from tidegate.config.policy import GatePolicy
+from tidegate.core import ids
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import Subject
 from tidegate.core.snapshot import Snapshot
@@ -26,6 +27,7 @@ HEARTBEAT = 5.0
 """Seconds after which a waiting command is told something even if nothing changed, so that it knows we live."""
 EXIT_OF_GRADE = {Grade.OK: 0, Grade.FAILING: 1, Grade.DEGRADED: 4, Grade.UNKNOWN: 5}
 EXIT_USAGE = 2
+_NOT_HEARD = frozenset({"source.new", "incus.starting"})
 
 
 class Scene(Recovering, Protocol):
@@ -111,10 +113,11 @@ class Views:
             yield {"exit": EXIT_USAGE, "text": f"tidegate wait: {error}\n"}
             return
         limit = float(request.get("timeout", 300.0))
-        began = self._boottime()
+        began = self._boottime() - float(request.get("waited", 0.0))
         report = self._scene.report
         while True:
-            verdict = decide.decide(report, subjects, waited=self._boottime() - began, limit=limit)
+            about = subjects or _unless_unknown(report)
+            verdict = decide.decide(report, about, waited=self._boottime() - began, limit=limit)
             if verdict.kind is not decide.VerdictKind.WAIT:
                 as_json = request.get("format") == "json"
                 text = _json(_verdict(verdict)) if as_json else f"{verdict.sentence}\n"
@@ -159,6 +162,13 @@ class Views:
                 return await self._scene.next_report()
         except TimeoutError:
             return self._scene.report
+
+
+def _unless_unknown(report: Report) -> tuple[Subject, ...]:
+    """Return no subjects, for all that is wanted; where only Incus could name that and has not spoken yet, what is known and Incus."""
+    known = decide.default_subjects(report)
+    speaks = not any(f.subject == ids.INCUS and f.code in _NOT_HEARD for f in report.findings)
+    return () if speaks or len(known) > 1 else (*known, ids.INCUS)
 
 
 def _verdict(found: decide.Verdict) -> dict[str, Any]:

@@ -275,7 +275,7 @@ def _timeout_trouble(
         is_tls = where.startswith("https:")
         return errors.Trouble(
             code=f"{system}.{errors.TIMEOUT_CONNECT}",
-            text=f"{where}: no connection{' with TLS' if is_tls else ''} within {limit:g} s",
+            text=f"{where}: no connection{' with TLS' if is_tls else ''} within {_rounded(limit)} s",
             hint="the host is down, or a firewall drops the packets: check address and route"
             + (", and that the port speaks TLS" if is_tls else ""),
         )
@@ -283,9 +283,14 @@ def _timeout_trouble(
         return _broken_trouble(error, system, where)
     return errors.Trouble(
         code=f"{system}.{errors.TIMEOUT}",
-        text=f"{where}: connected, but no complete answer within {deadline:g} s",
+        text=f"{where}: connected, but no complete answer within {_rounded(deadline)} s",
         hint="the service hangs or is very busy: look at its log",
     )
+
+
+def _rounded(seconds: float) -> str:
+    """A limit as it was meant: what is left of it at the call is some microseconds less."""
+    return f"{max(round(seconds, 1), 0.1):g}"
 
 
 def _connect_trouble(error: OSError, system: str, where: str) -> errors.Trouble:

@@ -35,9 +35,7 @@ def _findings(view: View, state: SourceState) -> list[Finding]:
             return _answered(view, view.snapshot.controller)
         case Liveness.NEW:
             return [
-                _finding(
-                    view, state, "source.new", "no controller has been asked yet", waiting=True
-                )
+                _finding(view, state, "source.new", "no controller has answered yet", waiting=True)
             ]
         case Liveness.OFF:
             return [_silent(view, state, "controller.none-configured")]

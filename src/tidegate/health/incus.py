@@ -41,7 +41,7 @@ def judge(view: View, wants: Wants) -> Opinion:
 def _findings(view: View, wants: Wants, fact: Fact[IncusFacts] | None) -> list[Finding]:
     state = view.snapshot.source(Source.INCUS)
     if state.liveness is Liveness.NEW:
-        return [_finding(view, "source.new", "Incus has not been asked yet", waiting=True)]
+        return [_finding(view, "source.new", "Incus has not answered yet", waiting=True)]
     if state.liveness in {Liveness.LOST, Liveness.OFF}:
         return [_silent(view, state)]
     if fact is None:

@@ -132,6 +132,16 @@ async def test_wait_tells_progress_until_it_is_over() -> None:
         assert await after == {"exit": 0, "text": "instance/default/c1 is ready\n"}
 
 
+async def test_time_that_a_command_has_spent_already_counts() -> None:
+    """Without an agent it looks first, for seconds where a source hangs: its time-out is that of the whole command."""
+    request = {"op": "wait", "subjects": ["instance/c1"], "timeout": 3.0, "waited": 3.5}
+    waiting = Views(Scene(offline()), Clock()).answer(request)
+    async with asyncio.timeout(5):
+        first = await anext(waiting)
+    assert first["exit"] == 3
+    assert "gave up after 4 s" in first["text"]
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 0.0])
 async def test_wait_without_patience_looks_once(timeout: float) -> None:
     code, text = await last(Scene(offline()), op="wait", subjects=["instance/c1"], timeout=timeout)

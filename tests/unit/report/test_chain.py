@@ -5,6 +5,7 @@ from tests.hand_made import finding, instance, offline, report, state
 
 from tidegate.core import ids
 from tidegate.core.finding import Grade
+from tidegate.core.ids import PoolName, ResourceName, VolumeId
 from tidegate.health import why
 from tidegate.report import chain
 from tidegate.report.terminal import Terminal
@@ -34,8 +35,23 @@ def test_what_ends_by_itself_is_said_to() -> None:
 
 def test_what_is_ready_names_what_it_rests_on() -> None:
     ready = state(ids.SATELLITE, rests_on=(ids.HOST, ids.CONTROLLER), summary="ONLINE")
-    text = chain.render(report(states=(ready,)), ready, (), Terminal())
-    assert text == "satellite is ready; it rests on host, controller, all ready\n"
+    below = (state(ids.HOST), state(ids.CONTROLLER))
+    text = chain.render(report(states=(ready, *below)), ready, (), Terminal())
+    assert text == "satellite is ready: ONLINE; it rests on host, controller, all ready\n"
+
+
+def test_what_runs_on_something_unknown_says_so() -> None:
+    """An instance that runs is ready although nobody can say how its volume is; "all ready" would be a lie."""
+    volume = ids.volume(VolumeId(resource=ResourceName("pvc-1"), number=0))
+    runs = state(instance("c1"), rests_on=(volume, ids.pool(PoolName("remote"))), summary="runs")
+    unknown = state(volume, Grade.UNKNOWN, ready=False, summary="waits for controller")
+    well = state(ids.pool(PoolName("remote")))
+    text = chain.render(report(states=(runs, unknown, well)), runs, (), Terminal())
+    assert text.splitlines() == [
+        "instance/default/c1 is ready: runs",
+        "  although volume/pvc-1/0 is not ready: waits for controller",
+        "  `tidegate why volume/pvc-1/0` says more",
+    ]
 
 
 def test_ready_with_remarks() -> None:
