@@ -39,7 +39,9 @@ def _row(name: str, was: str, boot: BootAnalysis) -> Row:
         first is not None and first.confidence is Confidence.POSSIBLE
     ):
         verdict = "undecided"
-    return Row(name=name, was=_TRUTH.get(name, was) or _NOTHING, said=said or _NOTHING, verdict=verdict)
+    return Row(
+        name=name, was=_TRUTH.get(name, was) or _NOTHING, said=said or _NOTHING, verdict=verdict
+    )
 
 
 def rows() -> Iterator[Row]:
