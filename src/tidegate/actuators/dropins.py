@@ -7,11 +7,10 @@ everything, and takes it away without a trace.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -325,25 +324,11 @@ def _place(root: Path, path: str) -> Path:
     return unitfiles.inside(root, folder) / name
 
 
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keep a second one of us out. The lock goes with the process and leaves no file."""
-    try:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        text = f"cannot open {root}: {error.strerror}"
-        hint = "run as root, or give this user access to it"
-        raise errors.ClientError(Trouble(code="file.error", text=text, hint=hint)) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            text = f"another `tidegate units` is at work on {root}"
-            hint = "try again when it has ended"
-            raise errors.ClientError(Trouble(code="units.busy", text=text, hint=hint)) from error
-        yield
-    finally:
-        os.close(descriptor)
+def _alone(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep a second one of us out."""
+    text = f"another `tidegate units` is at work on {root}"
+    hint = "try again when it has ended"
+    return files.alone(root, Trouble(code="units.busy", text=text, hint=hint))
 
 
 def _not_ours(path: str) -> Trouble:

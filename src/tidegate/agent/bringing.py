@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from tidegate.actuators import bringup
 from tidegate.actuators.bringup import Bringup, Result
 from tidegate.agent.keeper import Keeper
 from tidegate.bringup import standing
 from tidegate.bringup.model import Step
-from tidegate.clients import clock, errors
+from tidegate.clients import clock, errors, files
 from tidegate.clients.devices import host
 from tidegate.clients.drbd.adm import DrbdAdm
 from tidegate.clients.drbd.client import DrbdClient
@@ -23,7 +24,9 @@ from tidegate.core.wanted import WantedMap
 from tidegate.probes import translate_drbd
 
 RUN: str = "devices"
-"""The directory below ``agent.run_dir`` for the small configurations that drbdadm is given."""
+"""The directory below ``agent.run_dir`` for what was begun in this boot."""
+_SPARE: Final = 10.0
+"""Seconds that systemd gives beyond our own limits before it ends us."""
 _log = logging.getLogger("tidegate.devices")
 
 
@@ -32,9 +35,22 @@ def plan(config: Config, *, everything: bool) -> dict[str, Step]:
     return asyncio.run(_bringup(config, everything=everything).plan())
 
 
-def up(config: Config, *, everything: bool, told: Callable[[Result], None]) -> tuple[Result, ...]:
-    """Bring up what may be; tells systemd at the limit or at the end, whichever comes first, that the boot may go on."""
-    return asyncio.run(_up(config, everything=everything, told=told))
+def up(
+    config: Config, *, everything: bool, told: Callable[[Result], None]
+) -> tuple[Result, ...] | errors.Trouble:
+    """Bring up what may be; tells systemd that the boot may go on: at the limit, at the end, or when all that is left waits for disks."""
+    directory = Path(config.agent.run_dir) / RUN
+    text = "another `tidegate devices up` is at work"
+    busy = errors.Trouble(code="bringup.busy", text=text, hint="wait until it has ended")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with files.alone(directory, busy):
+            return asyncio.run(_up(config, everything=everything, told=told))
+    except errors.ClientError as error:
+        return error.trouble
+    except OSError as error:
+        text = f"cannot make {directory}: {error.strerror}"
+        return errors.Trouble(code="file.error", text=text, hint="run it as root")
 
 
 def verify(config: Config, *, everything: bool) -> tuple[standing.Standing, ...] | errors.Trouble:
@@ -46,21 +62,29 @@ async def _up(
     config: Config, *, everything: bool, told: Callable[[Result], None]
 ) -> tuple[Result, ...]:
     began = clock.boottime()
-    work = _bringup(config, everything=everything, told=lambda result: _tell(result, told))
+    limit, end = config.bringup.limit, config.bringup.end
+    notify.notify(notify.extend_timeout(limit + _SPARE))
+    work = _bringup(
+        config,
+        everything=everything,
+        told=lambda result: _tell(result, told),
+        idle=lambda: _go_on("waits for disks beside the satellite's start", end),
+    )
     loop = asyncio.get_running_loop()
-    late = loop.call_later(config.bringup.limit, _go_on, "the limit is over; goes on beside")
+    late = loop.call_later(limit, _go_on, "the limit is over; goes on beside", end)
     try:
-        await work.up(began + config.bringup.end)
+        await work.up(began + end)
     finally:
         late.cancel()
     results = tuple(work.results.values())
     matter = [each for each in results if each.code != "bringup.not-wanted"]
-    _go_on(standing.sentence(sum(each.is_up for each in matter), len(matter)))
+    _go_on(standing.sentence(sum(each.is_up for each in matter), len(matter)), _SPARE)
     return results
 
 
-def _go_on(says: str) -> None:
-    notify.notify(notify.READY, notify.status(says))
+def _go_on(says: str, more: float) -> None:
+    """Tell systemd that the boot may go on; ``more`` seconds is what we may still be at work beside it."""
+    notify.notify(notify.READY, notify.status(says), notify.extend_timeout(more + 7 * _SPARE))
 
 
 def _tell(result: Result, told: Callable[[Result], None]) -> None:
@@ -107,23 +131,35 @@ def _bringup(
     *,
     everything: bool,
     told: Callable[[Result], None] = lambda result: None,  # noqa: ARG005
+    idle: Callable[[], None] = lambda: None,
 ) -> Bringup:
     root = Path(config.host.root)
+    kept = _map(config)
     tools = bringup.Tools(
-        adm=DrbdAdm(Path(config.agent.run_dir) / RUN, node=os.uname().nodename, root=root),
+        adm=DrbdAdm(node=os.uname().nodename, root=root),
         drbd=_drbd(config),
-        satellite=lambda: host.port_listening(config.host.satellite_port, root) is True,
+        satellite=lambda: _satellite(config, root),
+        module=lambda: host.module_version(root),
         boottime=clock.boottime,
+        begun=Path(config.agent.run_dir) / RUN,
         root=root,
     )
     return Bringup(
         tools,
         directory=Path(config.bringup.directory),
-        order=_order(_map(config)),
+        order=_order(kept),
+        reserved={} if kept is None else {one.resource: one.why for one in kept.reserved},
         everything=everything or config.bringup.everything,
         parallel=config.bringup.parallel,
         told=told,
+        idle=idle,
     )
+
+
+def _satellite(config: Config, root: Path) -> bool:
+    """Return False only where it is known that no satellite listens: until then it changes nothing, and from then on it may."""
+    ports = host.satellite_ports(root) | {config.host.satellite_port}
+    return any(host.port_listening(port, root) is not False for port in sorted(ports))
 
 
 def _drbd(config: Config) -> DrbdClient:

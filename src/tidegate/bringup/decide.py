@@ -37,6 +37,10 @@ _FILES: Final = {
 }
 LINSTOR_DOES_IT: Final = "the satellite brings it up as always"
 _ZVOL: Final = "/dev/zvol/"
+_MAJOR: Final = 9
+"""DRBD before 9 cannot serve LINSTOR; given such a module, ``drbdadm`` runs its forerunner, which reads other files."""
+LEAST_INTERNAL: Final = 36 * 1024
+"""Bytes that metadata takes of the disk at least when it lies on it: superblock and activity log, and a bitmap for each peer besides."""
 
 
 def next_step(file: KeptFile, seen: Seen) -> Step:
@@ -45,7 +49,7 @@ def next_step(file: KeptFile, seen: Seen) -> Step:
     Rules of issue "devices first", from facts/early-observed.md: only what is wanted; nothing once the satellite runs; backing
     disks of LVM (activated with ``-K``: thin snapshots are skipped otherwise) and ZFS alone, since others need LINSTOR.
     """
-    if left := _not_ours(file, seen):
+    if left := _not_now(file, seen) or _not_ours(file, seen):
         return left
     disks = [volume for volume in file.volumes if volume.disk is not None]
     places = list(dict.fromkeys(path for volume in disks for path in paths(volume)))
@@ -57,10 +61,12 @@ def next_step(file: KeptFile, seen: Seen) -> Step:
     for path in places:
         if left := _missing(path, seen):
             return left
-    unread = tuple(volume for volume in disks if volume.minor not in seen.metadata)
+    # What is attached already (we were ended in between) has been examined before, by us and by the kernel.
+    closed = [volume for volume in disks if not _is_attached(volume, seen)]
+    unread = tuple(volume for volume in closed if volume.minor not in seen.metadata)
     if unread:
         return Examine(volumes=unread)
-    for volume in disks:
+    for volume in closed:
         if left := _misfit(volume, seen):
             return left
     return Adjust(file=file.path)
@@ -105,24 +111,46 @@ def clashes(files: Sequence[KeptFile]) -> dict[str, Left]:
     return found
 
 
-def _not_ours(file: KeptFile, seen: Seen) -> Left | None:
+def _not_now(file: KeptFile, seen: Seen) -> Left | None:
+    """Say why nothing at all may be brought up, or not this because it is up."""
     if seen.satellite:
         return Left(
             code="bringup.satellite-runs", why="the satellite runs already: it is its work now"
         )
+    if seen.module is None:
+        return Left(code="bringup.no-module", why="the module drbd is not loaded", again=True)
+    if not seen.module.partition(".")[0].isdecimal() or int(seen.module.split(".")[0]) < _MAJOR:
+        why = f"the module drbd is version {seen.module}, and LINSTOR needs 9 or newer"
+        return Left(code="bringup.old-module", why=why)
     if seen.up is None:
         return Left(
             code="bringup.drbd-silent", why="DRBD cannot be asked what is up already", again=True
         )
-    if file.resource in seen.up:
+    if file.resource in seen.up and file.resource not in seen.begun:
         return Left(code="bringup.up", why="it is up already")
+    return None
+
+
+def _not_ours(file: KeptFile, seen: Seen) -> Left | None:
+    """Say why this resource is none that may be brought up from what is kept of it."""
     if not seen.everything and seen.wanted is None:
         return Left(code="bringup.no-map", why="it is not known yet what is wanted on this node")
     if not seen.everything and file.resource not in (seen.wanted or ()):
         return Left(code="bringup.not-wanted", why="nothing that starts here needs it")
+    if why := seen.reserved.get(file.resource):
+        return Left(code="bringup.reserved", why=why)
     if file.state is not FileState.GOOD:
         code, why = _FILES[file.state]
         return Left(code=code, why=f"{why}: {file.says}" if file.says else why)
+    if file.proxy:
+        return Left(
+            code="bringup.layer", why="it replicates over DRBD Proxy, which LINSTOR sets up"
+        )
+    for volume in file.volumes:
+        owner = seen.devices.get(volume.minor)
+        if owner is not None and owner.resource != file.resource:
+            why = f"its minor {volume.minor} belongs to {owner.resource}, which is up"
+            return Left(code="bringup.minor-taken", why=why)
     return None
 
 
@@ -152,8 +180,14 @@ def _sleeping(paths: Sequence[str], seen: Seen) -> list[LogicalVolume]:
 
 def _missing(path: str, seen: Seen) -> Left | None:
     if path in seen.disks:
-        return None
-    if path in (seen.volumes or {}):
+        if path.startswith(_ZVOL) or path in (seen.volumes or {}):
+            return None
+        return Left(
+            code="bringup.layer", why=f"it lies on {path}, which is no logical volume of LVM's"
+        )
+    if said := seen.activated.get(path):
+        why = f"{path} could not be activated: {said}"
+    elif path in (seen.volumes or {}):
         why = f"{path} was activated, and its device has not come"
     elif path.startswith(_ZVOL):
         why = f"{path} is not there: its zpool is not imported, or it is gone"
@@ -162,16 +196,24 @@ def _missing(path: str, seen: Seen) -> Left | None:
     return Left(code="bringup.disk-missing", why=why, again=True)
 
 
+def _is_attached(volume: KeptVolume, seen: Seen) -> bool:
+    device = seen.devices.get(volume.minor)
+    return device is not None and device.attached
+
+
 def _misfit(volume: KeptVolume, seen: Seen) -> Left | None:
     found = seen.metadata[volume.minor]
+    internal = volume.meta_disk == "internal"
     if not found.valid:
         said = f": {found.says}" if found.says else ""
+        where = volume.disk if internal else volume.meta_disk
         return Left(
             code="bringup.no-metadata",
-            why=f"no DRBD metadata that fits {volume.disk} was found on {volume.meta_disk}{said}",
+            why=f"no DRBD metadata that fits {volume.disk} was found on {where}{said}",
         )
     size = seen.disks[volume.disk or ""]
-    if found.agreed > size:
+    room = size - LEAST_INTERNAL if internal else size
+    if found.agreed and found.agreed > room:
         return Left(
             code="bringup.too-small",
             why=f"{volume.disk} has {size} bytes, and the nodes agreed upon {found.agreed}",

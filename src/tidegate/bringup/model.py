@@ -42,6 +42,8 @@ class KeptFile(msgspec.Struct, frozen=True, kw_only=True):
     """What ``drbdadm`` said of it."""
     volumes: tuple[KeptVolume, ...] = ()
     peers: tuple[str, ...] = ()
+    proxy: bool = False
+    """Its connections run over DRBD Proxy, a daemon that LINSTOR sets up."""
 
 
 class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,28 +65,44 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     says: str = ""
 
 
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A minor number that DRBD has given out."""
+
+    resource: str
+    attached: bool
+    """It has its disk."""
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides about one resource at one moment.
 
     Attributes:
         wanted: resources that the kept map wants; None without map.
         everything: configured to take all resources, wanted or not.
+        reserved: by resource, why LINSTOR alone may bring it up, as the map was told when it was drawn.
         satellite: the satellite runs already.
+        module: version of DRBD in the kernel; None while it is not loaded.
         up: resources that DRBD knows already; None when it could not be asked.
+        devices: DRBD's devices by minor number.
+        begun: resources that we began to bring up in this boot and did not finish: we were ended, or a program failed.
         volumes: LVM's logical volumes by path ``/dev/VG/LV``; None when LVM could not be asked.
         disks: size in bytes of each existing block device that was looked for, by path.
         metadata: by minor, for those read already.
-        activated: paths of logical volumes that were activated, successfully or not.
+        activated: by path of each logical volume that was activated, what went wrong; "" when nothing did.
     """
 
     wanted: frozenset[str] | None
     everything: bool = False
+    reserved: Mapping[str, str] = {}
     satellite: bool = False
+    module: str | None = None
     up: frozenset[str] | None = frozenset()
+    devices: Mapping[int, Device] = {}
+    begun: frozenset[str] = frozenset()
     volumes: Mapping[str, LogicalVolume] | None = {}
     disks: Mapping[str, int] = {}
     metadata: Mapping[int, Metadata] = {}
-    activated: frozenset[str] = frozenset()
+    activated: Mapping[str, str] = {}
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True, tag=True):

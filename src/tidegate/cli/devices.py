@@ -103,6 +103,7 @@ def _said(step: "Step") -> tuple[str, str]:
 def _up(chosen: argparse.Namespace, config: "Config") -> int:
     from tidegate.agent import bringing, setup
     from tidegate.clients.systemd import journal
+    from tidegate.core.trouble import Trouble
 
     service = journal.is_read()
     if service:
@@ -114,6 +115,9 @@ def _up(chosen: argparse.Namespace, config: "Config") -> int:
             sys.stdout.flush()
 
     results = bringing.up(config, everything=chosen.everything, told=told)
+    if isinstance(results, Trouble):
+        sys.stderr.write(f"tidegate: {results}\n")
+        return EXIT_FAILED
     if chosen.format == "json":
         _show(chosen, [(each.resource, each.code, each.says) for each in results])
     codes = {each.code for each in results if not each.is_up} - _FINE

@@ -8,9 +8,11 @@ renamed, and the directory is synced as well. These calls block; the agent runs 
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tidegate.clients import errors
@@ -167,3 +169,23 @@ def clear(path: Path) -> None:
             shutil.rmtree(path)
     except OSError as error:
         raise _trouble("remove", path, error) from error
+
+
+@contextlib.contextmanager
+def alone(directory: Path, busy: errors.Trouble) -> Iterator[None]:
+    """Keep a second one of us out of ``directory``; the lock goes with the process and leaves no file.
+
+    Raises ClientError with ``busy`` while another holds it, or ``file.*``.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _trouble("open", directory, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise errors.ClientError(busy) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,10 @@ from tidegate.bringup.model import LogicalVolume
 from tidegate.clients import errors, process
 
 _FIELDS: Final = "vg_name,lv_name,lv_active,lv_size"
+ACTIVATE_WITHIN: Final = 45.0
+"""Seconds: as long as LINSTOR waits for it. A thin pool is checked first, and killed in the middle LVM may leave a device suspended."""
+_GRACE: Final = 15.0
+"""Seconds from SIGTERM, which LVM holds back while devices are suspended, to SIGKILL."""
 
 
 class _Row(msgspec.Struct):
@@ -36,15 +40,19 @@ async def volumes(*, deadline: float, lvs: str = "lvs") -> dict[str, LogicalVolu
     """
     argv = [lvs, "--reportformat", "json", "--units", "b", "--nosuffix", "-o", _FIELDS]
     done = await process.run(argv, deadline=deadline)
-    if done.trouble is not None:
-        raise errors.ClientError(_trouble(done.trouble))
     try:
-        return parse(done.stdout)
+        found = parse(done.stdout)
     except (msgspec.DecodeError, ValueError) as error:
         text = f"the answer of lvs cannot be read: {error}"
+        hint = "run lvs by hand"
+        garbage = errors.Trouble(code="lvm.garbage", text=text, hint=hint)
         raise errors.ClientError(
-            errors.Trouble(code="lvm.garbage", text=text, hint="run lvs by hand")
+            garbage if done.trouble is None else _trouble(done.trouble)
         ) from error
+    if done.trouble is not None and not found:
+        # One sick volume group makes it fail, and it lists the others all the same.
+        raise errors.ClientError(_trouble(done.trouble))
+    return found
 
 
 def parse(output: bytes) -> dict[str, LogicalVolume]:
@@ -63,13 +71,14 @@ def parse(output: bytes) -> dict[str, LogicalVolume]:
 
 
 async def activate(
-    volume: str, *, deadline: float, lvchange: str = "lvchange"
+    volume: str, *, deadline: float = ACTIVATE_WITHIN, lvchange: str = "lvchange"
 ) -> errors.Trouble | None:
     """Activate ``VG/LV`` within ``deadline`` seconds; None when that is done.
 
     ``-K``: LINSTOR's thin snapshots carry the flag to be skipped, and Incus's volumes are such (facts/early-observed.md).
     """
-    done = await process.run([lvchange, "-ay", "-K", volume], deadline=deadline)
+    argv = [lvchange, "-ay", "-K", volume]
+    done = await process.run(argv, deadline=deadline, grace=_GRACE)
     return None if done.trouble is None else _trouble(done.trouble)
 
 

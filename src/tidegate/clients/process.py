@@ -96,13 +96,15 @@ async def run(
     stdin: bytes | None = None,
     max_output: int = MAX_OUTPUT,
     env: Mapping[str, str] | None = None,
+    grace: float = _TERM_GRACE,
 ) -> Completed:
     """Run ``argv`` for at most ``deadline`` seconds and say what became of it; raises nothing.
 
     ``stdin`` is what the program may read (default: nothing), ``max_output`` the number of bytes kept
-    of each of its outputs, ``env`` is added to :func:`environment`. The answer may come up to two
-    seconds after the deadline: that is what ending a stubborn child may take. A cancelled call kills
-    the child at once.
+    of each of its outputs, ``env`` is added to :func:`environment`, ``grace`` are the seconds from
+    SIGTERM to SIGKILL: one that must not be cut off in the middle gets more. The answer may come up
+    to ``grace`` and a second after the deadline: that is what ending a stubborn child may take. A
+    cancelled call kills the child at once.
     """
     start = clock.boottime()
     child = _Child(max_output)
@@ -111,7 +113,7 @@ async def run(
         return Completed(argv=tuple(argv), returncode=None, trouble=transport)
     try:
         _feed(transport, stdin)
-        late = not await _ended(transport, child, deadline)
+        late = not await _ended(transport, child, deadline, grace)
         elapsed = clock.boottime() - start
         return _completed(argv, transport, child, elapsed, deadline if late else None)
     finally:
@@ -158,12 +160,14 @@ def _feed(transport: asyncio.SubprocessTransport, stdin: bytes | None) -> None:
         pipe.close()  # flushes first
 
 
-async def _ended(transport: asyncio.SubprocessTransport, child: _Child, deadline: float) -> bool:
+async def _ended(
+    transport: asyncio.SubprocessTransport, child: _Child, deadline: float, grace: float
+) -> bool:
     """Wait for the end, helping where needed. Says whether it came within ``deadline`` seconds."""
     in_time = await _within(child.exited, deadline)
     if not in_time:
         _signal(transport, signal.SIGTERM)
-        if not await _within(child.exited, _TERM_GRACE):
+        if not await _within(child.exited, grace):
             _signal(transport, signal.SIGKILL)
             await _within(child.exited, _KILL_GRACE)
     # A grandchild may hold our pipes open after the child's own end.

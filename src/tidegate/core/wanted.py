@@ -59,6 +59,13 @@ class WantedStorage(msgspec.Struct, frozen=True, kw_only=True):
     """For a directory: what was mounted there."""
 
 
+class Reserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource that LINSTOR alone may bring up on this node, and why."""
+
+    resource: ResourceName
+    why: str
+
+
 class WantedMap(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted on ``node``, as known at ``saved_at`` (seconds since the epoch)."""
 
@@ -73,6 +80,7 @@ class WantedMap(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[WantedVolume, ...] = ()
     instances: tuple[WantedInstance, ...] = ()
     storage: tuple[WantedStorage, ...] = ()
+    reserved: tuple[Reserved, ...] = ()
 
     @property
     def resources(self) -> tuple[ResourceName, ...]:

@@ -18,17 +18,21 @@ from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, PoolName, VolumeId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
 from tidegate.core.wanted import (
+    Reserved,
     WantedInstance,
     WantedMap,
     WantedPool,
     WantedStorage,
     WantedVolume,
 )
+from tidegate.health import replica
 from tidegate.health.device import NAMELESS
 from tidegate.health.view import INCUS_UNIT, View
 from tidegate.health.wants import Origin, Want, Wants
 
 CONTROLLER_KEY: Final = "storage.linstor.controller_connection"
+_PLAIN_LAYERS: Final = frozenset({"DRBD", "STORAGE"})
+"""Layers that are there without LINSTOR once DRBD is up and its backing disk is active."""
 _EVACUATED: Final = frozenset({"Evacuating", "Restoring"})
 
 
@@ -63,7 +67,26 @@ def draw(
         volumes=_volumes(view, wants, report, {i.id: i for i in instances}, before),
         instances=instances,
         storage=_storage(view, wants, previous),
+        reserved=_reserved(view),
     )
+
+
+def _reserved(view: View) -> tuple[Reserved, ...]:
+    """Return what must not be brought up without LINSTOR: what it takes away, and what has layers that it sets up."""
+    found = {
+        name: "LINSTOR was deleting it when it was last asked"
+        for name, definition in view.definitions.items()
+        if replica.GOING & set(definition.flags)
+    }
+    for name in view.snapshot.placements:
+        here = view.placed_here(name)
+        if here is None:
+            continue
+        if replica.GOING & set(here.flags):
+            found[name] = "LINSTOR was taking it from this node when it was last asked"
+        elif here.has_drbd and (others := [x for x in here.layers if x not in _PLAIN_LAYERS]):
+            found[name] = f"it has layers that LINSTOR sets up: {', '.join(others)}"
+    return tuple(Reserved(resource=ids.ResourceName(n), why=w) for n, w in sorted(found.items()))
 
 
 def _storage(view: View, wants: Wants, previous: WantedMap | None) -> tuple[WantedStorage, ...]:

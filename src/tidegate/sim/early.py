@@ -101,9 +101,10 @@ class DevicesFirst:
         return Seen(
             wanted=self._wanted,
             satellite=self._satellite(),
+            module="9.3.3" if self._world.drbd[self._world.local].loaded else None,
             up=frozenset(self._world.drbd[self._world.local].resources),
             volumes=volumes,
-            disks={path: 1 for path in found if path not in asleep},
+            disks={path: 1 << 30 for path in found if path not in asleep},
             metadata=self._known,
         )
 

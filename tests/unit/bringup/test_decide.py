@@ -10,6 +10,7 @@ from tidegate.bringup import decide
 from tidegate.bringup.model import (
     Activate,
     Adjust,
+    Device,
     Examine,
     FileState,
     KeptFile,
@@ -23,12 +24,14 @@ from tidegate.bringup.model import (
 DISK = "/dev/vg0/r_00000"
 VOLUME = KeptVolume(number=0, minor=1002, disk=DISK)
 FILE = KeptFile(path="/var/lib/linstor.d/r.res", resource="r", volumes=(VOLUME,), peers=("n2",))
-LV = LogicalVolume(vg="vg0", name="r_00000", active=True, size=1000)
+SIZE = 1024 * 1024
+LV = LogicalVolume(vg="vg0", name="r_00000", active=True, size=SIZE)
 GOOD = Seen(
     wanted=frozenset({"r"}),
+    module="9.3.3",
     volumes={DISK: LV},
-    disks={DISK: 1000},
-    metadata={1002: Metadata(valid=True, agreed=900)},
+    disks={DISK: SIZE},
+    metadata={1002: Metadata(valid=True, agreed=SIZE - 65536)},
 )
 
 
@@ -48,7 +51,7 @@ def test_the_whole_way_up() -> None:
     asleep = msgspec.structs.replace(LV, active=False)
     start = seen(volumes={DISK: asleep}, disks={}, metadata={})
     assert decide.next_step(FILE, start) == Activate(volumes=("vg0/r_00000",))
-    awake = msgspec.structs.replace(start, activated=frozenset({DISK}), disks={DISK: 1000})
+    awake = msgspec.structs.replace(start, activated={DISK: ""}, disks={DISK: SIZE})
     assert decide.next_step(FILE, awake) == Examine(volumes=(VOLUME,))
     known = msgspec.structs.replace(awake, metadata=GOOD.metadata)
     assert decide.next_step(FILE, known) == Adjust(file=FILE.path)
@@ -59,6 +62,35 @@ def test_external_metadata_is_activated_too() -> None:
     asleep = LogicalVolume(vg="ssd", name="r.meta_00000", active=False, size=10)
     step = decide.next_step(on(meta_disk=meta), seen(volumes={DISK: LV, meta: asleep}))
     assert step == Activate(volumes=("ssd/r.meta_00000",))
+
+
+def test_what_was_left_half_up_by_us_is_finished_and_nothing_else() -> None:
+    half = seen(
+        up=frozenset({"r"}),
+        begun=frozenset({"r"}),
+        devices={1002: Device(resource="r", attached=False)},
+    )
+    assert decide.next_step(FILE, half) == Adjust(file=FILE.path)
+    unread = msgspec.structs.replace(half, metadata={})
+    assert decide.next_step(FILE, unread) == Examine(volumes=(VOLUME,))
+    attached = {1002: Device(resource="r", attached=True)}
+    only_links = msgspec.structs.replace(unread, devices=attached)
+    assert decide.next_step(FILE, only_links) == Adjust(file=FILE.path)
+    theirs = msgspec.structs.replace(half, begun=frozenset())
+    step = decide.next_step(FILE, theirs)
+    assert isinstance(step, Left)
+    assert step.code == "bringup.up"
+
+
+def test_external_metadata_leaves_the_whole_disk_to_the_data() -> None:
+    volume = on(meta_disk="/dev/ssd/r.meta_00000")
+    meta = LogicalVolume(vg="ssd", name="r.meta_00000", active=True, size=10)
+    at = seen(
+        volumes={DISK: LV, "/dev/ssd/r.meta_00000": meta},
+        disks={DISK: SIZE, "/dev/ssd/r.meta_00000": 10},
+        metadata={1002: Metadata(valid=True, agreed=SIZE)},
+    )
+    assert decide.next_step(volume, at) == Adjust(file=FILE.path)
 
 
 def test_what_is_diskless_on_purpose_needs_no_disk() -> None:
@@ -72,7 +104,7 @@ def test_a_zvol_is_there_or_not() -> None:
     assert isinstance(missing, Left)
     assert (missing.code, missing.again) == ("bringup.disk-missing", True)
     assert "zpool is not imported" in missing.why
-    assert decide.next_step(volume, seen(volumes=None, disks={zvol: 1000})) == Adjust(
+    assert decide.next_step(volume, seen(volumes=None, disks={zvol: SIZE})) == Adjust(
         file=FILE.path
     )
 
@@ -103,11 +135,35 @@ def test_a_zvol_is_there_or_not() -> None:
         ),
         (
             FILE,
-            seen(metadata={1002: Metadata(valid=True, agreed=1001)}),
+            seen(metadata={1002: Metadata(valid=True, agreed=SIZE - 4096)}),
             "too-small",
-            "has 1000 bytes, and the nodes agreed upon 1001",
+            f"has {SIZE} bytes, and the nodes agreed upon {SIZE - 4096}",
             False,
         ),
+        (FILE, seen(module=None), "no-module", "not loaded", True),
+        (FILE, seen(module="8.4.11"), "old-module", "version 8.4.11, and LINSTOR needs 9", False),
+        (FILE, seen(module="?"), "old-module", "version ?", False),
+        (FILE, seen(reserved={"r": "LINSTOR was deleting it"}), "reserved", "was deleting", False),
+        (
+            FILE,
+            seen(devices={1002: Device(resource="x", attached=True)}),
+            "minor-taken",
+            "its minor 1002 belongs to x, which is up",
+            False,
+        ),
+        (file(proxy=True), GOOD, "layer", "DRBD Proxy", False),
+        (
+            FILE,
+            seen(disks={}, activated={DISK: "pool is broken"}),
+            "disk-missing",
+            "could not be activated: pool is broken",
+            True,
+        ),
+        (on(disk="/dev/md/data"), seen(disks={"/dev/md/data": SIZE}), "layer", "no logical", False),
+        (on(disk="/dev/nvme1n1"), GOOD, "layer", "/dev/nvme1n1", False),
+        (on(disk="/dev/bcache0"), GOOD, "layer", "/dev/bcache0", False),
+        (on(disk="/dev/mapper/Linstor-WriteCache-r_00000"), GOOD, "layer", "a cache", False),
+        (on(meta_disk="/dev/mapper/Linstor-Crypt-r.meta_00000"), GOOD, "layer", "LUKS", False),
     ],
 )
 def test_what_is_left_to_linstor(

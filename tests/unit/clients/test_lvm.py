@@ -49,6 +49,18 @@ async def test_what_goes_wrong(tmp_path: Path, text: str, code: str) -> None:
     assert failed.value.code == code
 
 
+async def test_a_sick_group_takes_the_others_not_along(tmp_path: Path) -> None:
+    """As seen of the real one: it says what is wrong, exits 5, and lists what it could read."""
+    (tmp_path / "out").write_text(listing(("c1_00000", "active", "5")))
+    text = f'cat {tmp_path}/out; echo "Cannot process volume group sick" >&2; exit 5'
+    found = await lvm.volumes(deadline=10, lvs=program(tmp_path / "lvs", text))
+    assert list(found) == ["/dev/vg0/c1_00000"]
+    (tmp_path / "out").write_text(listing())
+    with pytest.raises(errors.ClientError) as failed:
+        await lvm.volumes(deadline=10, lvs=program(tmp_path / "lvs", text))
+    assert "sick" in failed.value.trouble.text
+
+
 async def test_without_lvm() -> None:
     with pytest.raises(errors.ClientError) as failed:
         await lvm.volumes(deadline=5, lvs="lvs-not-here")

@@ -75,6 +75,15 @@ async def test_a_program_that_ignores_sigterm_is_killed() -> None:
     assert done.trouble.code == "process.timeout"
 
 
+async def test_a_program_that_must_not_be_cut_off_gets_time_to_end() -> None:
+    """LVM holds SIGTERM back while it has devices suspended."""
+    script = "trap 'sleep 1.5; echo done; exit 3' TERM; while :; do sleep 0.05; done"
+    done = await process.run(["sh", "-c", script], deadline=0.5, grace=30)
+    assert (done.returncode, done.stdout) == (3, b"done\n")
+    assert done.trouble is not None
+    assert done.trouble.code == "process.timeout"
+
+
 async def test_output_beyond_the_limit_is_dropped_and_said() -> None:
     code = "import sys; sys.stdout.write('y' * 500_000)"
     done = await process.run([sys.executable, "-c", code], deadline=10, max_output=1000)

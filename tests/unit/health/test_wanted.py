@@ -161,3 +161,23 @@ def test_a_node_that_is_not_well_is_no_reason_to_forget() -> None:
     made = drawn(facts.kept_map(), nodes=nodes(n1="OFFLINE"), devices={})
     assert made is not None
     assert made.volumes == facts.kept_map().volumes
+
+
+def test_what_only_linstor_may_bring_up_is_kept_with_the_reason() -> None:
+    """Devices first reads it at the next boot, when nobody can be asked."""
+    place = facts.placement(N1)
+    gone = edit(place, flags=("DELETE",))
+    made = drawn(placements={RD: (gone,)})
+    assert made is not None
+    assert [(one.resource, one.why) for one in made.reserved] == [
+        (RD, "LINSTOR was taking it from this node when it was last asked")
+    ]
+    layered = edit(place, layers=("DRBD", "LUKS", "STORAGE"))
+    made = drawn(placements={RD: (layered,)})
+    assert made is not None
+    assert made.reserved[0].why == "it has layers that LINSTOR sets up: LUKS"
+    known = facts.healthy_sections()[Source.LINSTOR]["definitions"][RD]
+    definition = edit(known, flags=("DELETE",))
+    made = drawn(definitions={RD: definition})
+    assert made is not None
+    assert made.reserved[0].why == "LINSTOR was deleting it when it was last asked"

@@ -5,12 +5,16 @@ Every function takes ``root``, the directory that stands for ``/`` (a simulated 
 """
 
 import re
+import tomllib
 from pathlib import Path
 
 from tidegate.clients import errors, files
 from tidegate.clients.devices import listeners
 
 SATELLITE = Path("usr/share/linstor-server/bin/Satellite")
+_SATELLITE_TOML = Path("etc/linstor/linstor_satellite.toml")
+_SATELLITE_PORTS = frozenset({3366, 3367})
+"""What it listens on by default, without and with TLS."""
 _MODULE = Path("sys/module/drbd/version")
 _BY_RES = Path("dev/drbd/by-res")
 _LISTENING = "0A"
@@ -28,6 +32,17 @@ def module_version(root: Path = Path("/")) -> str | None:
 def satellite_present(root: Path = Path("/")) -> bool:
     """The file is there without which Incus's LINSTOR driver does not load (facts/incus.md D53)."""
     return (root / SATELLITE).exists()
+
+
+def satellite_ports(root: Path = Path("/")) -> frozenset[int]:
+    """The ports that a satellite of this host may listen on: LINSTOR's own, and the one of its configuration (facts/linstor.md 2.1)."""
+    try:
+        told = tomllib.loads(files.read_text(root / _SATELLITE_TOML))
+    except (errors.ClientError, tomllib.TOMLDecodeError):
+        return _SATELLITE_PORTS
+    part = told.get("netcom")
+    port = part.get("port") if isinstance(part, dict) else None
+    return _SATELLITE_PORTS | {port} if isinstance(port, int) else _SATELLITE_PORTS
 
 
 def by_res(resource: str, volume: int, root: Path = Path("/")) -> str | None:

@@ -60,3 +60,20 @@ def test_the_kernel_is_asked_and_answers() -> None:
 
 def test_a_machine_without_proc(tmp_path: Path) -> None:
     assert host.port_listening(3366, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("[netcom]\ntype = 'ssl'\nport = 4711\n", {4711}),
+        ("[netcom]\ntype = 'plain'\n", set()),
+        ("netcom = 3\n", set()),
+        ("torn [", set()),
+        (None, set()),
+    ],
+)
+def test_ports_of_the_satellite(tmp_path: Path, text: str | None, more: set[int]) -> None:
+    if text is not None:
+        (tmp_path / "etc/linstor").mkdir(parents=True)
+        (tmp_path / "etc/linstor/linstor_satellite.toml").write_text(text)
+    assert host.satellite_ports(tmp_path) == {3366, 3367} | more
