@@ -102,7 +102,15 @@ class InstanceActuator:
         operation = await self._incus.start_instance(
             instance.project, instance.name, stateful=action.stateful, deadline=SEND_WITHIN
         )
-        return await self._incus.wait_operation(operation, deadline=START_WITHIN)
+        try:
+            return await self._incus.wait_operation(operation, deadline=START_WITHIN)
+        except errors.ClientError as error:
+            if error.code != "incus.not-found":
+                raise
+            # It was taken, and is forgotten by now: incusd was started anew under it, or it was over for 5 s (facts/incus.md R52).
+            text = "incusd does not know the start's operation any more"
+            lost = errors.Trouble(code="incus.disconnected", text=text, hint=error.trouble.hint)
+            raise errors.ClientError(lost) from error
 
     async def _after_trouble(self, error: errors.ClientError, action: StartInstance) -> Attempt:
         """The answer was lost or refused: what is true now decides."""
