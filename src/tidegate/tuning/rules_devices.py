@@ -46,7 +46,7 @@ def devices_first(facts: HostFacts) -> Advice | None:
             ),
         ),
         change=("tidegate-devices.service enabled",),
-        risk="the satellite's start may be held for up to 20 s by a disk that is not there",
+        risk="the satellite's start may be held for up to 20 s by a program that hangs",
         undo="tidegate tune revert devices-first",
         edit=Edit(unit="tidegate-devices.service", enable=True),
         measure="devices",
