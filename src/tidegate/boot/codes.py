@@ -192,6 +192,11 @@ CODES: Final = {
         "Is a second controller running, here or on another node that shares the files? If it is damaged: restore a backup of /var/lib/linstor (the controller writes one at each upgrade).",
         9,
     ),
+    "controller.passphrase": Code(
+        "The controller did not know its master passphrase: encrypted volumes stay closed.",
+        "linstor encryption enter-passphrase; for the next boot: master_passphrase in the controller's linstor.toml, or the credential of its unit.",
+        9,
+    ),
     "controller.turns-away": Code(
         "The controller holds this node in a state that does not pass by itself.",
         "linstor node list tells the state; linstor node reconnect NODE after its cause is gone.",
@@ -203,6 +208,11 @@ CODES: Final = {
     **codes_storage.CODES,
     # --- Incus ----------------------------------------------------------------------------------------------------------
     "incus.panic": Code("incusd crashed.", "systemctl status incus; report it with the trace.", 8),
+    "incus.ended": Code(
+        "incusd's process was killed, or ended without a word why.",
+        "systemctl status incus; journalctl -b around that moment: who killed it?",
+        8,
+    ),
     "incus.fatal": Code(
         "incusd refused to start.",
         "See the error; a volume for images, backups or logs on LINSTOR, or a pending patch, makes an unavailable pool fatal.",

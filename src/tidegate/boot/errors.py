@@ -74,6 +74,10 @@ _ASKING: Final = tuple(
         ),
         (r"x509|tls:|certificate|HTTP response to HTTPS", Wrong.CONTROLLER_TLS),
         (
+            r"invalid character .* looking for|unexpected (?:end of JSON|EOF)|malformed HTTP|cannot unmarshal",
+            Wrong.CONTROLLER_ERROR,
+        ),
+        (
             r"\b401\b|\b403\b|unauthori[sz]ed|access denied|Login failed|Bad credentials|sign.?in",
             Wrong.CONTROLLER_DENIED,
         ),
@@ -117,7 +121,7 @@ _RULES: Final = tuple(
             Wrong.NOT_STORAGE,
         ),
         (r"^404 Not Found$", Wrong.NODE_UNKNOWN),
-        (r"Message: '|ApiCallError|cannot unmarshal", Wrong.CONTROLLER_ERROR),
+        (r"Message: '|ApiCallError", Wrong.CONTROLLER_ERROR),
     )
 )
 """Tried in this order: the root of a chain of wrapped errors stands at its end, the more telling text wins."""

@@ -142,6 +142,14 @@ PATTERNS: Final = (
         ),
     ),
     *_fatals(
+        "limits",
+        (
+            "inotify instances reached",
+            "ERROR User limit of inotify instances reached or too many open files [Report number 66F2B0A1-63795-000000]",
+            "facts/linstor.md 14: the watch for files cannot begin",
+        ),
+    ),
+    *_fatals(
         "config",
         (
             "Unable to parse configuration",

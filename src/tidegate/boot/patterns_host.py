@@ -55,6 +55,13 @@ PATTERNS: Final = (
         source="kmod tools/modprobe.c",
     ),
     _host(
+        Kind.MODULE_FAILED,
+        "Module 'drbd' is ",
+        "Module 'drbd' is deny-listed (by kernel)",
+        regex=r"(?P<err>Module 'drbd' is (?:deny-|black)listed.*)",
+        source="systemd src/shared/module-util.c",
+    ),
+    _host(
         Kind.STORAGE_IMPORTED,
         "is complete",
         "PV /dev/vdb online, VG vg0 is complete.",

@@ -182,12 +182,15 @@ def _restarts(case: Case) -> None:
             not_seen=("“panic:” of incusd",),
         )
     else:
+        back = facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=exited.at)
+        again = f"; it was there again at {secs(back.at)}" if back is not None else ""
         key = graph.add(
-            "unit.failed",
-            INCUS_UNIT,
-            f"incusd's process ended at {secs(exited.at)}: {exited.data.get('code', '')} {exited.data.get('status', '')}.",
+            "incus.ended",
+            "incus",
+            f"incusd's process ended at {secs(exited.at)}: {exited.data.get('code', '')} {exited.data.get('status', '')}{again}.",
             begin=exited.at,
-            events=[exited, facts.first(Kind.UNIT_FAILED, INCUS_UNIT)],
+            end=back.at if back is not None else None,
+            events=[exited, facts.first(Kind.UNIT_FAILED, INCUS_UNIT), back],
         )
     graph.hit(key, "incus")
     rules_exit.link_memory(case, key, INCUS_UNIT, exited.at)

@@ -225,6 +225,16 @@ def errors_of(case: Case, resources: list[Event]) -> str:
         begin=first.at,
         events=[*resources[:4], *reports[:3]],
     )
+    locked = [e for e in resources if "encryption key" in e.detail]
+    if locked:
+        closed = case.graph.add(
+            "controller.passphrase",
+            "controller",
+            f"The controller had no master passphrase, so the satellite could not open encrypted volumes ({secs(locked[0].at)}).",
+            begin=locked[0].at,
+            events=locked[:4],
+        )
+        case.graph.link(closed, key, "they are encrypted", locked[:1])
     for resource in dict.fromkeys(e.subject for e in resources):
         case.graph.link(rules_drbd.disk_failed(case, resource), key, "its disk failed")
     case.graph.link(rules_storage.under(case), key, "volumes cannot come up on what is not there")

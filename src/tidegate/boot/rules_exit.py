@@ -99,16 +99,20 @@ def _died(case: Case, exited: list[Event], failed: Event | None) -> str:
     last = max(e.at for e in (*exited, failed, limit) if e is not None)
     stays = "" if _back(facts, last) else " It stays failed: nobody starts it again."
     by = "on somebody's request (systemctl kill)" if any("signal" in e.data for e in exited) else ""
+    never = not killed and all(e.data.get("which") == "Control" for e in exited) and exited
     verb = f"was killed {by}".strip() if killed else "ended"
+    if never:
+        verb = "was not begun: a command of its unit before it failed"
     meant = f": {_EXITS[how]}" if how in _EXITS else ""
     ends = sum(1 for e in exited if e.data.get("which") == "Main")
     again = f", {ends} times until {secs(last)}" if ends > 1 else ""
     given_up = " systemd gave it up: started too often." if limit is not None else ""
     words = last_words(case, first.at, controller=False)
+    said = f": it said “{words[0].detail[:160]}”" if words else ""
     key = case.graph.add(
         "satellite.killed" if killed else "satellite.failed",
         "satellite",
-        f"The satellite {verb} at {secs(first.at)}{again}{f' ({how}{meant})' if how else ''}.{given_up}{stays}",
+        f"The satellite {verb} at {secs(first.at)}{again}{f' ({how}{meant})' if how else ''}{said}.{given_up}{stays}",
         begin=first.at,
         events=[
             *words[:2],
@@ -154,10 +158,12 @@ def link_memory(case: Case, key: str, unit: str, at: float) -> None:
     for event in case.facts.all(Kind.OOM_KILL):
         near = abs(event.at - at) < 10
         if near and (event.subject == unit or event.data.get("name") in {"java", "incusd"}):
+            limit = any("Memory cgroup" in line.text for line in event.evidence)
+            what = "The memory limit of its unit was reached" if limit else "Memory ran out"
             cause = case.graph.add(
                 "host.out-of-memory",
                 "host",
-                f"Memory ran out at {secs(event.at)}: the kernel killed {event.data.get('name', unit.partition('/')[2])}.",
+                f"{what} at {secs(event.at)}: the kernel killed {event.data.get('name', unit.partition('/')[2])}.",
                 begin=event.at,
                 events=[event],
             )

@@ -97,6 +97,7 @@ def _pool_came(facts: Facts, failure: Event, last: float) -> float | None:
             facts.first(Kind.INSTANCE_ATTEMPT_FAILED, after=last),
             facts.first(Kind.ALL_RUN, after=last),
             _promoted_by_incus(facts, last),
+            _up_again(facts, last),
         )
         if event is not None
         and not (
@@ -109,6 +110,12 @@ def _pool_came(facts: Facts, failure: Event, last: float) -> float | None:
     if used:
         return min(used)
     return due if tried_again else None
+
+
+def _up_again(facts: Facts, after: float) -> Event | None:
+    """Return when an incusd that was started anew was active: it mounts every pool first, and would have said if it could not."""
+    again = facts.first(Kind.UNIT_STARTING, INCUS_UNIT, after=after)
+    return None if again is None else facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=again.at)
 
 
 def _incus_alive(facts: Facts, after: float) -> bool:

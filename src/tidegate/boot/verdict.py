@@ -8,6 +8,7 @@ from tidegate.boot.model import Cause, Kind, Outcome, PoolStory, Status
 _FATAL = (
     "incus.panic",
     "incus.fatal",
+    "incus.ended",
     "incus.never-started",
     "incus.start-limit",
     "incus.dependency-failed",

@@ -302,7 +302,73 @@ FAULTS = {
             ("satellite", 16.2, "FullSync sending response 3"),
         ],
     ),
+    "a limit of its unit": Fault(
+        code="host.out-of-memory",
+        says="The memory limit of its unit",
+        up=False,
+        offline=DOWN,
+        lines=[
+            (
+                "kernel",
+                10.2,
+                "Memory cgroup out of memory: Killed process 800 (java) total-vm:6543212kB, anon-rss:1823456kB",
+            ),
+            *ends("9/KILL", 10.3, result="oom-kill"),
+        ],
+    ),
+    "a command before it": Fault(
+        code="satellite.failed",
+        says="a command of its unit before it failed",
+        up=False,
+        offline=DOWN,
+        lines=[
+            ("systemd", 6.2, f"{UNIT}: Control process exited, code=exited, status=1/FAILURE"),
+            ("systemd", 6.3, f"{UNIT}: Failed with result 'exit-code'."),
+        ],
+    ),
+    "too many watches": Fault(
+        code="satellite.failed",
+        says="it said “User limit of inotify instances reached",
+        up=False,
+        offline=DOWN,
+        lines=[
+            (
+                "satellite",
+                10.0,
+                "User limit of inotify instances reached or too many open files [Report number 66F2B0A1-63795-000000]",
+            ),
+            *ends("20/n/a", 10.4),
+        ],
+    ),
+    "incusd is killed": Fault(
+        code="incus.ended",
+        says="killed 9/KILL; it was there again at 23 s",
+        status=Status.LATE,
+        lines=[
+            ("systemd", 20.0, "incus.service: Main process exited, code=killed, status=9/KILL"),
+            ("systemd", 20.0, "incus.service: Failed with result 'signal'."),
+            ("systemd", 20.3, "Starting incus.service - Incus - Main daemon..."),
+            ("systemd", 23.0, "Started incus.service - Incus - Main daemon."),
+        ],
+    ),
     # --- the controller
+    "another server answers": Fault(
+        code="controller.error",
+        says="looking for beginning of value",
+        pool="invalid character '<' looking for beginning of value",
+    ),
+    "no passphrase": Fault(
+        code="controller.passphrase",
+        says="encryption key is not known yet",
+        start=NO_NODE,
+        lines=[
+            (
+                "satellite",
+                18.0,
+                "Skipped actions for encrypted resource 'incus-volume-a' because the encryption key is not known yet",
+            )
+        ],
+    ),
     "no route": Fault(
         code="controller.unreachable",
         says="no route to host",
@@ -753,3 +819,23 @@ def test_what_a_controller_says_of_its_own_end_is_not_the_satellites() -> None:
 
     assert all(event.kind != "satellite.stopping" for event in boot.events)
     assert boot.status is Status.NOTHING_WRONG
+
+
+def test_what_is_done_to_a_machine_that_runs_is_no_fault_of_its_boot() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 12)
+    for at, line in (
+        (300.0, f"Stopping {UNIT} - LINSTOR Satellite Service..."),
+        (301.0, f"{UNIT}: Deactivated successfully."),
+        (301.0, f"Stopped {UNIT} - LINSTOR Satellite Service."),
+    ):
+        journal.systemd(line, at=at)
+    journal.satellite_up(302, connects=310, run=312)
+    journal.satellite("DeviceManager waiting for service-condition", at=400)
+    journal.satellite("Controller connected and authenticated (10.0.0.1:35898/2)", at=440)
+    journal.satellite("FullSync successful 4", at=441)
+    journal.say("CRON", "(root) CMD (true)", at=900)
+
+    boot = journal.analyse()
+
+    assert boot.status is Status.NOTHING_WRONG, boot.verdict
+    assert [cause.code for cause in boot.causes if cause.note] == ["controller.away"]
