@@ -23,7 +23,7 @@ from tidegate.sim.incus.warnings import AUTOSTART_FAILURE, WarningStatus
 
 KILL = signal.SIGKILL
 CONTAINERS = ("c1", "c2", "c3")
-WITHIN = 25.0
+WITHIN = 45.0
 """Seconds after which a test gives up; on an idle machine everything here takes two or three."""
 STEP = 0.02
 

@@ -23,7 +23,7 @@ async def test_a_late_satellite_costs_no_minute(tmp_path: Path) -> None:
     async with node.running(), agent(node):
         ended = await until(node, lambda: nodes.running(node) == ALL)
     world = node.incus.world
-    assert ended < 2.5 + 10, "by Incus alone it takes 60 s"
+    assert ended < 40, "by Incus alone it takes 60 s"
     assert Counter(nodes.starts(node)) == Counter(ALL)
     assert sorted(nodes.started_by_agent(node)) == sorted(CONTAINERS)
     assert all(call.was_unavailable and call.was_ready for call in world.validations)
@@ -32,16 +32,16 @@ async def test_a_late_satellite_costs_no_minute(tmp_path: Path) -> None:
 
 async def test_late_devices_cost_no_instance(tmp_path: Path) -> None:
     """Incus has used up its three attempts and gives up for ever; the agent starts them when their devices are there."""
-    node = nodes.node(tmp_path, until_moment(FaultKind.DEVICE_MISSING, 4.0))
+    node = nodes.node(tmp_path, until_moment(FaultKind.DEVICE_MISSING, None))
     async with node.running(), agent(node) as running:
         await until(node, lambda: nodes.running(node) == {"d1"})
-        await until(node, lambda: nodes.given_up(node) == set(CONTAINERS))
-        assert node.now() < 4.0, "this machine is too slow for this test: Incus gave up too late"
+        gave_up = await until(node, lambda: nodes.given_up(node) == set(CONTAINERS))
+        node.world.clear_faults()
         ended = await until(node, lambda: nodes.running(node) == ALL)
         await until(node, lambda: not nodes.given_up(node, acknowledged=False))
         told = "nothing to do: all 4 wanted instances run"
         status = await running.until(lambda status: status["sentence"] == told)
-    assert ended < 4.0 + 10
+    assert ended < gave_up + 20
     assert Counter(nodes.starts(node)) == Counter(ALL)
     assert sorted(nodes.started_by_agent(node)) == sorted(CONTAINERS)
     assert status["grade"] == "ok"
@@ -57,7 +57,7 @@ async def test_a_controller_that_comes_late_costs_no_minute(
     node = nodes.node(tmp_path, until_moment(kind, 2.5))
     async with node.running(), agent(node):
         ended = await until(node, lambda: nodes.running(node) == ALL)
-    assert ended < 2.5 + 12, "by Incus alone it takes 60 s"
+    assert ended < 40, "by Incus alone it takes 60 s"
     assert Counter(nodes.starts(node)) == Counter(ALL)
 
 
@@ -221,7 +221,7 @@ async def test_asked_to_end_it_ends_at_once(
         await running.until(lambda status: "incus" in status["sources"])
         began = asyncio.get_running_loop().time()
         assert await running.end(number) == 0
-        assert asyncio.get_running_loop().time() - began < 3.0
+        assert asyncio.get_running_loop().time() - began < 4.5, "not even one time-out of a source"
         assert not running.socket.exists()
     assert "Traceback" not in running.log
 
@@ -299,7 +299,7 @@ async def test_a_device_whose_open_hangs_holds_up_itself_alone(tmp_path: Path) -
         status = await running.status()
         began = asyncio.get_running_loop().time()
         assert await running.end() == 0
-        assert asyncio.get_running_loop().time() - began < 3.0
+        assert asyncio.get_running_loop().time() - began < 4.5, "not even one time-out of a source"
     assert nodes.codes(status, "volume/incus-volume-c1/0") & {"device.open-hangs", "device.wrong"}
     assert nodes.subject(status, "volume/incus-volume-c2/0")["ready"]
 
@@ -313,5 +313,5 @@ async def test_asked_to_end_it_does_not_wait_for_those_that_wait(tmp_path: Path)
         assert b"progress" in await reader.readline()
         began = asyncio.get_running_loop().time()
         assert await running.end() == 0
-        assert asyncio.get_running_loop().time() - began < 3.0
+        assert asyncio.get_running_loop().time() - began < 4.5, "not even one time-out of a source"
         writer.close()
