@@ -15,11 +15,20 @@ VOLATILE = frozenset(
     {"uuid", "UUID", "created_at", "create_timestamp", "error_report_ids", "DrbdCurrentGi"}
     | {"free_capacity", "total_capacity", "allocated_size_kib", "usable_size_kib", "secret"}
     | {"max_volume_size_kib", "Cluster/LocalID"}
+    | {"last_used_at", "updated_at", "server_pid"}  # of Incus
 )
 """Fields whose values differ from run to run; that they are there, and their type, is compared."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LOOP = re.compile(r"/dev/loop\d+")
+
+
+class OnPurpose(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference that we want. Patterns match the whole request (``METHOD path``) and the whole difference."""
+
+    request: str
+    differs: str = ".*"
+    why: str
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,21 +4,12 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
 from tests import linstor_recordings as recorded
+from tests.linstor_recordings import OnPurpose
 
 from tidegate.sim import consistency, faults
 from tidegate.sim.linstor import answer, api, world
-
-
-class OnPurpose(msgspec.Struct, frozen=True, kw_only=True):
-    """A difference that we want. Patterns match the whole request (``METHOD path``) and the whole difference."""
-
-    request: str
-    differs: str = ".*"
-    why: str
-
 
 _UNASKED = "nobody of ours and not Incus asks this; the model answers that there is no such path"
 ON_PURPOSE = (

@@ -226,9 +226,11 @@ class IncusApi:
         return values.instance_id(request.match_info["name"], _project(request))
 
     def _instance(self, _: Daemon, request: web.Request) -> object:
-        record = self._model.world.instances.get(self._id(request))
+        key = self._id(request)
+        record = self._model.world.instances.get(key)
         if record is None:
-            return Refusal("Instance not found", 404)
+            where = f'instance "{key.name}" in project "{key.project}"'
+            return Refusal(f"Failed to fetch {where}: Instance not found", 404)
         return views.instance(self._model.world, record)
 
     def _instance_state(self, _: Daemon, request: web.Request) -> object:

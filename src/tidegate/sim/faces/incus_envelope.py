@@ -38,7 +38,7 @@ def begun(operation: Operation) -> web.Response:
         "operation": url,
         "error_code": 0,
         "error": "",
-        "metadata": operation.body,
+        "metadata": operation.begun,
     }
     return web.Response(
         status=202,

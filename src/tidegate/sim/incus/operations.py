@@ -38,11 +38,16 @@ class Operation:
             "status": self.status,
             "status_code": _CODES[self.status],
             "resources": self.resources,
-            "metadata": None,
+            "metadata": {},
             "may_cancel": False,
             "err": self.err,
             "location": self._location,
         }
+
+    @property
+    def begun(self) -> dict[str, object]:
+        """The operation as it is shown to who began it: it runs, whatever becomes of it in the same moment (R50)."""
+        return {**self.body, "status": RUNNING, "status_code": _CODES[RUNNING], "err": ""}
 
 
 class Operations:

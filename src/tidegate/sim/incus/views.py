@@ -11,6 +11,7 @@ from tidegate.sim.incus.world import InstanceRecord, World
 Body = dict[str, object]
 
 _STOPPED, _RUNNING, _ERROR = ("Stopped", 102), ("Running", 103), ("Error", 112)
+_ON_BLOCKS = {"block.filesystem": "ext4", "block.mount_options": "discard"}
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 _FEATURES = (
     "images",
@@ -119,6 +120,8 @@ def volumes(world: World, pool_name: str) -> list[Body]:
                     content="block" if is_machine else "filesystem",
                     project=record.spec.project,
                     used_by=[values.instance_url(record.id)],
+                    pool_name=pool_name,
+                    created_at=timestamp(record.created_at),
                 )
             )
     for spec in world.server.volumes:
@@ -132,24 +135,36 @@ def volumes(world: World, pool_name: str) -> list[Body]:
                     content=spec.content,
                     project=spec.project,
                     used_by=used_by,
+                    pool_name=pool_name,
                 )
             )
     return found
 
 
 def _volume(
-    world: World, *, name: str, kind: str, content: str, project: str, used_by: list[str]
+    world: World,
+    *,
+    name: str,
+    kind: str,
+    content: str,
+    project: str,
+    used_by: list[str],
+    pool_name: str,
+    created_at: str = _ZERO_TIME,
 ) -> Body:
+    """One volume. What lies on storage that all members share has no location (recording incus-api)."""
+    is_remote = any(pool.name == pool_name and pool.is_remote for pool in world.server.pools)
+    has_blocks = is_remote and content == "filesystem"
     return {
         "name": name,
         "type": kind,
         "content_type": content,
         "project": project,
-        "location": world.server.location,
+        "location": "" if is_remote else world.server.location,
         "description": "",
-        "config": {},
+        "config": dict(_ON_BLOCKS) if has_blocks else {},
         "used_by": used_by,
-        "created_at": _ZERO_TIME,
+        "created_at": created_at,
     }
 
 
@@ -243,14 +258,19 @@ def projects(world: World) -> list[Body]:
     return [
         {
             "name": spec.name,
-            "description": "",
+            "description": "Default Incus project" if spec.name == DEFAULT_PROJECT else "",
             "config": dict(spec.config),
             "used_by": [
-                values.instance_url(record.id) for record in instances(world, project=spec.name)
+                *(values.instance_url(record.id) for record in instances(world, project=spec.name)),
+                f"/1.0/profiles/default{_of_project(spec.name)}",
             ],
         }
         for spec in [default, *declared]
     ]
+
+
+def _of_project(name: str) -> str:
+    return "" if name == DEFAULT_PROJECT else f"?project={name}"
 
 
 def cluster(world: World) -> Body:
