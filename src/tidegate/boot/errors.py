@@ -3,6 +3,7 @@
 
 import enum
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from tidegate.boot.model import Event, Kind
@@ -145,6 +146,12 @@ DEVICE: Final = frozenset({Wrong.PATH_MISSING, Wrong.DEVICE_MISSING, Wrong.NO_DA
 
 _OF_POOLS: Final = frozenset({Kind.POOL_LOAD_FAILED, Kind.POOL_MOUNT_FAILED})
 _DEVICE: Final = re.compile(r"/dev/(?P<device>drbd\d+|[\w/.-]{1,80})")
+
+
+def texts() -> Iterator[str]:
+    """Yield the regexes by which errors are known."""
+    yield from (one.pattern for one in (_OF_LINSTOR, _OWN_DEVICE, _OF_A_POOL))
+    yield from (search.pattern for search, _ in (*_ASKING, *_RULES))
 
 
 def of(event: Event) -> Wrong:

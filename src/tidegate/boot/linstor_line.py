@@ -9,7 +9,7 @@ import msgspec
 
 _LINE: Final = re.compile(
     r"^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) \[(?P<thread>[^\]]{1,80})\] (?P<level>[A-Z]{4,5})\s+"
-    r"(?P<component>\S{1,60})/(?P<id>[0-9a-fA-F]{0,16}) (?P<user>\S{1,60}) - (?P<message>.*)$",
+    r"(?P<component>\S{1,60})/(?P<id>[0-9A-Za-z]{0,16}) (?P<user>\S{1,60}) - (?P<message>.*)$",
     re.DOTALL,
 )
 _OLD: Final = re.compile(

@@ -10,7 +10,7 @@ from tidegate.boot.model import Event, Kind
 
 _OURS: Final = frozenset({"java", "incusd", "tidegate", "python3"})
 _VOLUMES: Final = ("drbd", "loop", "zd", "dm-")
-_TOOLS: Final = frozenset(
+TOOLS: Final = frozenset(
     {"lvs", "vgs", "pvs", "lvchange", "lvcreate", "lvm", "zfs", "zpool", "drbdsetup", "drbdadm"}
     | {"drbdmeta", "losetup", "blkid", "java", "udevadm", "cryptsetup", "dmsetup"}
 )
@@ -121,7 +121,7 @@ def _hung(case: Case, key: str, found: list[Event]) -> None:
     """Link hanging tools to the run that they held up, a hanging incusd to its silence; and what they hang on."""
     names = {event.data.get("name", "").partition("/")[0] for event in found}
     for effect, cause in list(case.graph.nodes.items()):
-        if cause.code == "satellite.stuck" and names & _TOOLS:
+        if cause.code == "satellite.stuck" and names & TOOLS:
             case.graph.link(key, effect, "a command that the satellite runs hung", found[:1])
         elif cause.code in {"controller.no-answer", "incus.start-timeout", "incus.killed"}:
             if "incusd" in names:

@@ -2,6 +2,7 @@
 """Why the DRBD module was not there when it was needed (facts/incus.md 2.3, facts/fullstack-observed.md)."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from tidegate.boot.case import Case, name, secs
@@ -63,6 +64,11 @@ _REASONS: Final = (
     ("not permitted", "the kernel does not allow it (lockdown)"),
 )
 """What the line of whoever tried to load the module means, for a person."""
+
+
+def texts() -> Iterator[str]:
+    """Yield the regexes by which reasons are known."""
+    yield from (words for words, _ in _REASONS)
 
 
 def _reason(said: Event | None) -> str:

@@ -81,6 +81,7 @@ unreachable unsafe unsupported until up update updated updating upon upper uptim
 util utils uuid value var variables variant verbose verify version very veth vg via view virtual vlan vm vol volume volumes voter wadl
 wadlfeature wait waitfor waiting waits want wanted wants warn warning warnings was watched way we wed week well went were what when where
 whether which while whitelisted who whole whom whose why will with within without word words work worker workertask would write writecache
-writeerr writes writing written xfs xml yaml yes yet you your zfs zpool zstd zvol
+writeerr writes writing written xfs xml yaml yes yet you your zfs zpool zstd zvol abrt dumped
+idmapped segv sigkill sigterm
 """.split()  # noqa: SIM905  read as a page of words
 )

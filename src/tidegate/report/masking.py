@@ -16,13 +16,13 @@ from typing import Final
 
 import msgspec
 
-from tidegate.boot import catalogue
+from tidegate.boot import catalogue, vocabulary
 from tidegate.boot.model import Entry, Hints
 from tidegate.report.mask_words import WORDS
 
 _IPV4: Final = r"(?<!\d)(?<!\d\.)(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)"
 _MAC: Final = r"\b(?:[0-9A-Fa-f]{2}[:-]){5,7}[0-9A-Fa-f]{2}\b"
-_IPV6: Final = r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?!\w|:\w|::)"
+_IPV6: Final = r"(?<![\w:.])(?=[0-9A-Fa-f:.]*::|(?:[0-9A-Fa-f]{1,4}:){6})(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?!\w|:\w|::)"
 _IPV6_PORT: Final = r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?=:\d+\b)"
 """As Java writes an address with its port."""
 _TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?|(?<![\w:])\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?![\w:])"
@@ -61,8 +61,8 @@ _UNIT_WORDS: Final = frozenset(
 def _vocabulary() -> frozenset[str]:
     """Return the words that stay, in lower case: ours, and those of the catalogue's patterns without what their groups are called."""
     found = set(WORDS) | _UNIT_WORDS
-    for one in catalogue.ALL:
-        literal = re.sub(r"\(\?P<\w+>|\\[a-zA-Z]", " ", f"{one.literal} {one.regex}")
+    for text in vocabulary.texts():
+        literal = re.sub(r"\(\?P<\w+>|\\[a-zA-Z]", " ", text)
         found.update(word.lower() for word in re.findall(_WORD, literal))
     return frozenset(found)
 

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 from tests.boot_journals import Journal, codes
 
+from tidegate.boot import analyse
 from tidegate.boot.model import Outcome, Status
+from tidegate.report import masking
 
 UNIT = "linstor-satellite.service"
 CONTROLLER = "linstor-controller.service"
@@ -668,6 +670,16 @@ def test_a_fault_is_the_first_cause_in_words_that_name_it(name: str) -> None:
         assert boot.status in {Status.DOWN, Status.COMING_UP}
     if fault.status is not None:
         assert boot.status is fault.status
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_masked_boot_tells_the_same_fault(name: str) -> None:
+    journal = boot_of(FAULTS[name])
+    masker = masking.Masker({"host": ["n1"], "instance": ["c1"], "pool": ["remote"]})
+
+    boot = analyse(masker.entry(line) for line in journal.lines)
+
+    assert codes(boot) == codes(journal.analyse())
 
 
 OWN = {
