@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shutdown begins while the gate holds Incus: the hold ends at once, in good order, and Incus is not started for it (U15, U19)."""
+"""A shutdown begins while the gate holds Incus: the hold ends at once, in good order, and Incus is not started for it (U15, U19).
+
+And one of a healthy machine: Incus has ended before the satellite below its volumes is asked to (U18).
+"""
 
 from tests.lab import tale as tales
 from tests.lab.variants import Variant
 
 from tidegate.sim.faults import FaultKind
 
-SAYS = "a shutdown while the boot is held"
+SAYS = "a shutdown while the boot is held, and the order in which a healthy machine goes down"
 HELD_AT = 6.0
 WITHIN = 10.0
 
@@ -19,6 +22,24 @@ def tell(tale: tales.Tale) -> None:
             scene.watch(HELD_AT)
             held(tale, scene, f"{variant}, before the shutdown")
             released(tale, scene)
+    for variant in (Variant.STOCK, Variant.GATE_AGENT, Variant.GUARD_AGENT):
+        _goes_down(tale, variant)
+
+
+def _goes_down(tale: tales.Tale, variant: Variant) -> None:
+    with tale.scene(variant, "healthy") as scene:
+        scene.healthy()
+        scene.poweroff()
+        text = scene.journal()
+        incus = text.rfind("Stopped incus.service")
+        satellite = text.rfind(f"Stopping {tales.SATELLITE}")
+        in_order = 0 <= incus < satellite
+        if variant is Variant.STOCK:
+            tale.say(
+                f"stock: the satellite goes {'after' if in_order else 'beside or before'} Incus"
+            )
+        else:
+            tale.expect(in_order, f"{variant}: the satellite is stopped after Incus", text[-4000:])
 
 
 def held(tale: tales.Tale, scene: tales.Scene, when: str) -> None:

@@ -21,7 +21,10 @@ SATELLITE_UNIT: Final = "linstor-satellite.service"
 DRIVER_WANTS: Final = "/usr/share/linstor-server/bin/Satellite"
 """The only place at which Incus's driver looks for the satellite (facts/incus.md D53)."""
 
-_PACKAGED: Final = ("/usr/lib/systemd/system/", "/lib/systemd/system/")
+_PACKAGED: Final = (
+    *("/usr/lib/systemd/system/", "/lib/systemd/system/"),
+    *("/nix/store/", "/gnu/store/"),
+)
 """Where packages put their units; whatever lies elsewhere, or is linked from there, is a person's."""
 _PREFIXES: Final = "-@:+!|"
 

@@ -72,3 +72,6 @@ def test_a_unit_that_is_linked_from_a_source_tree_is_a_persons() -> None:
     found = of("debian", files)
     assert isinstance(found, Packaging)
     assert (found.incus, found.satellite) == (IncusPackaging.SOURCE, SatellitePackaging.PACKAGE)
+    made = "/nix/store/abc-unit/incus.service"
+    managed = {f"{unit_trees.ETC}/incus.service": f"-> {made}", made: unit}
+    assert refusal("debian", managed)[0] == "units.unknown-packaging"
