@@ -18,7 +18,7 @@ RETRIED = 85.0
 
 
 def tell(tale: tales.Tale) -> None:
-    """The recipe, then ours, under the same fault."""
+    """The recipe, then ours, then both, under the same fault."""
     faults = [tales.fault(FaultKind.CONTROLLER_REFUSES, FAULT_END)]
     with tale.scene(Variant.STOCK, "recipe") as scene:
         scene.each.write(tales.NAIVE, tales.naive(f"{LIMIT:.0f}s"))
@@ -34,3 +34,9 @@ def tell(tale: tales.Tale) -> None:
             tale.expect_all_run(scene, FAULT_END + 10, str(variant))
             state = scene.unit(tales.SATELLITE)
             tale.expect(state == "active", f"{variant}: the satellite runs", state)
+    with tale.scene(Variant.GATE, "beside") as scene:
+        scene.each.write(tales.NAIVE, tales.naive(f"{LIMIT:.0f}s"))
+        scene.boot(faults, [tales.SATELLITE_TIE])
+        tale.expect_all_run(scene, FAULT_END + LIMIT + 15, "ours beside the recipe")
+        state = scene.unit(tales.SATELLITE)
+        tale.expect(state == "active", "beside the recipe the satellite comes back", state)
