@@ -152,6 +152,10 @@ def seconds(at: float) -> str:
     return f"{at:.1f} s" if abs(at) < 100 else f"{at:.0f} s"
 
 
+_NO_YEAR: Final = 1972
+"""The year that readers give to times without one (``clients.journal.text``); a clock that was never set shows 1970."""
+
+
 def began(analysis: BootAnalysis) -> str:
     """Return when the boot began, by the machine's own clock, in UTC; "" when not known."""
     if analysis.began is None:
@@ -160,6 +164,9 @@ def began(analysis: BootAnalysis) -> str:
         moment = dt.datetime.fromtimestamp(analysis.began, dt.UTC)
     except (OverflowError, OSError, ValueError):
         return ""
+    if moment.year <= _NO_YEAR:
+        day = "" if moment.day == moment.month == 1 else f"{moment:%d %b} "
+        return f"{day}{moment:%H:%M:%S}"
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

@@ -36,6 +36,10 @@ _SOURCE: Final = re.compile(r"^(?P<host>[\w.-]{1,64}) (?P<message>.*)$", re.DOTA
 _LINSTOR: Final = re.compile(
     r"^(?P<day>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d\.\d{3}) \[[^\]]{1,80}\] [A-Z]{4,5}\s+(?:LINSTOR/)?(?P<component>Satellite|Controller)"
 )
+_LINSTOR_OLD: Final = re.compile(
+    r"^(?P<time>\d\d:\d\d:\d\d\.\d{3}) \[[^\]]{1,80}\] [A-Z]{4,5}\s+LINSTOR/(?P<component>Satellite|Controller) - "
+)
+"""Before "Log v2" (facts/linstor.md 9.1): no date."""
 _INCUS: Final = re.compile(
     r'^time="(?P<day>\d{4}-\d\d-\d\d)T(?P<time>\d\d:\d\d:\d\d)(?P<zone>Z|[+-]\d\d:\d\d)" level='
 )
@@ -85,7 +89,9 @@ class _State:
         self.boot = ""
         self.boots = 0
         self.daemon_at: float | None = None
-        self.kernel_ring = False
+        self.days = 0
+        """Midnights passed in a log that tells only the time of day."""
+        self.clock = ""
         self.last: Entry | None = None
 
 
@@ -156,6 +162,15 @@ def _yearless(line: str, clock: str) -> float | None:
     return wall_of(f"1972-{_MONTHS.index(line[:3]) + 1:02}-{day}", clock, None)
 
 
+def _dateless(clock: str, state: _State) -> float | None:
+    """Return a time of day in a year that is not told, a day later where the clock went past midnight."""
+    if clock < "06" and state.clock > "18":
+        state.days += 1
+    state.clock = clock
+    wall = wall_of("1972-01-01", clock, None)
+    return None if wall is None else wall + state.days * 86_400.0
+
+
 def _told(
     rest: str, number: int, state: _State, *, at: float | None = None, wall: float | None = None
 ) -> Entry | None:
@@ -206,6 +221,10 @@ def _program_log(line: str, number: int, state: _State) -> Entry | None:
             who=found["component"],
             transport="file",
         )
+    old = _LINSTOR_OLD.match(line)
+    if old is not None:
+        wall = _dateless(old["time"], state)
+        return _make(line, number, state, wall=wall, who=old["component"], transport="file")
     if line.startswith("LINSTOR, Module "):
         return _make(
             line,

@@ -247,6 +247,21 @@ def test_separators_of_boots_in_plain_text() -> None:
     assert [entry.boot[0] for entry in text.read(lines, "t", Notes())] == ["1", "2"]
 
 
+def test_a_log_of_linstor_without_dates_goes_on_after_midnight() -> None:
+    lines = (
+        b"LINSTOR, Module Satellite",
+        b"23:59:58.500 [Main] INFO  LINSTOR/Satellite - SYSTEM - Loading API classes started.",
+        b"00:00:04.500 [Main] INFO  LINSTOR/Satellite - SYSTEM - NetComService started on port /0:0:0:0:0:0:0:0:3366",
+    )
+
+    first, begun, listens = text.read(lines, "linstor-Satellite.log", Notes())
+
+    assert first.unit == begun.unit == listens.unit == "linstor-satellite.service"
+    assert begun.wall is not None
+    assert listens.wall is not None
+    assert listens.wall - begun.wall == pytest.approx(6.0)
+
+
 def test_a_trace_carries_the_time_of_its_line() -> None:
     lines = [
         b"2026-11-23 08:35:36.690 [main] ERROR LINSTOR/Satellite/ff3c1d SYSTEM - bad",
