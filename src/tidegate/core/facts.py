@@ -37,6 +37,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     20, so that it is news only when it matters; None where the kernel does not tell."""
     drbd_file: str | None = None
     """The module's file for the running kernel, below its directory of modules; "" when there is none, None when not looked up."""
+    drbd_named: tuple[str, ...] | None = None
+    """DRBD resources that a file on this host names, LINSTOR's or others'; None when it is not known."""
     tools: Mapping[str, bool] = {}
     """Programs that LINSTOR uses -> whether they are installed; empty when not looked up."""
     backings: Mapping[str, BackingFacts] = {}

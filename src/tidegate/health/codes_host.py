@@ -116,4 +116,11 @@ CODES: Final[tuple[Code, ...]] = (
         "DRBD on {peer} reachable at {port}",
         "Open DRBD's ports (7000 and up) between the nodes: nft list ruleset on both",
     ),
+    # --- DRBD --------------------------------------------------------------------------------
+    degraded(
+        "drbd.orphan",
+        "A DRBD resource is up on this node that belongs to nobody: LINSTOR has no replica of it here, and no file names it. So it is after a node was lost in LINSTOR and made anew.",
+        "every resource in DRBD is LINSTOR's, or named in /etc/drbd.d",
+        "Look at it: drbdsetup status {resource} --verbose; drbdsetup show {resource} (its disk); linstor resource list --resources {resource}. If nothing needs it here: drbdsetup down {resource}, which takes the device away and deletes nothing. Do not mount or promote it: its data may be old.",
+    ),
 )

@@ -8,7 +8,7 @@ from tidegate.core import ids
 from tidegate.core.facts import HostFacts
 from tidegate.core.finding import Finding, Grade
 from tidegate.core.snapshot import Fact, Liveness, Source
-from tidegate.health import catalogue, network
+from tidegate.health import catalogue, network, orphans
 from tidegate.health.opinion import Opinion
 from tidegate.health.view import Belief, View
 from tidegate.health.wants import Wants
@@ -48,7 +48,7 @@ def judge(view: View, wants: Wants) -> Opinion:
             pass
         case belief:
             findings.append(_not_known(view, belief, fact))
-    findings += network.judge(view)
+    findings += network.judge(view) + orphans.judge(view)
     return Opinion(subject=ids.HOST, findings=tuple(findings), good=_good(fact))
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from tidegate.clients import clock as clocks
 from tidegate.clients.devices import backing, host, programs
+from tidegate.clients.drbd import named
 from tidegate.core.evidence import BackingFacts, ClockJump, CommandFacts
 from tidegate.core.facts import HostFacts
 from tidegate.core.snapshot import Observation, Source
@@ -61,6 +62,7 @@ class HostProbe:
         self._backings: Mapping[str, BackingFacts] = {}
         self._database: str | None = None
         self._drbd_file: str | None = None
+        self._named: tuple[str, ...] | None = None
 
     async def look(self, need: base.Need) -> Observation:
         """Say what is there now. What is read here is the kernel's memory and does not block; what lies on disks is read aside.
@@ -80,6 +82,7 @@ class HostProbe:
             satellite_present=host.satellite_present(self._root),
             satellite_listens=host.port_listening(self._port, self._root),
             drbd_file=self._drbd_file if version is None else None,
+            drbd_named=self._named,
             tools=self._tools,
             backings=self._backings,
             satellite_commands=self._commands(now),
@@ -91,6 +94,7 @@ class HostProbe:
     def _look_seldom(self, need: base.Need, now: float) -> None:
         self._seldom_at, self._storage = now, need.storage
         self._tools = programs.installed(TOOLS, self._root)
+        self._named = named.named(self._root)
         mounted = backing.mounts(self._root)
         kinds = {kind for kind, _ in need.storage.values()}
         groups: frozenset[str] = frozenset()
