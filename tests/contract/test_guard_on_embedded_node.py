@@ -2,6 +2,7 @@
 """The real guard and the real agent, as processes, between an Incus that speaks HTTP and a simulated LINSTOR, under faults."""
 
 import contextlib
+import shutil
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,9 @@ from tests.contract.test_gate_on_embedded_node import keep_map
 from tests.embedded_nodes import CONTAINERS, Agent, until, until_moment
 from tests.guarded_nodes import Guard, HttpFront
 
+from tidegate.agent import guarding
+from tidegate.core.wanted import WantedMap
+from tidegate.sim import early
 from tidegate.sim.embedded import EmbeddedNode
 from tidegate.sim.faults import FaultKind
 from tidegate.sim.incus.values import instance_id
@@ -79,15 +83,23 @@ async def boot(
     with_guard: bool = True,
     upgraded: bool = False,
     more: Mapping[str, object] | None = None,
+    keep: bool = True,
+    devices_first: WantedMap | None = None,
 ) -> AsyncIterator[Booted]:
-    """Boot ``node``; Incus is let go once guard and agent serve, so that each test meets the same race."""
+    """Boot ``node``; Incus is let go once guard and agent serve, so that each test meets the same race.
+
+    ``keep`` False: what is kept was put there by an earlier boot. ``devices_first``: of this map.
+    """
     hold = node.incus.hold_start()
     async with contextlib.AsyncExitStack() as stack:
-        keep_map(node)
-        guarded.seen_ready(node)
+        if keep:
+            keep_map(node)
+            guarded.seen_ready(node)
         if upgraded:
             (node.root / "usr/libexec/incus/incusd").write_text("another one")
         await stack.enter_async_context(node.running())
+        if devices_first is not None:
+            early.DevicesFirst(node.world, devices_first).begin()
         agent = guard = None
         if with_agent:
             agent = await stack.enter_async_context(nodes.agent(node, more=more))
@@ -226,6 +238,48 @@ async def test_a_restarted_incusd_with_running_instances_is_never_turned_away(
         )
         mounts = [one for one in booted.front.log[before:] if "/v1/nodes/n1" in one[0]]
         assert msgspec.json.decode(mounts[0][2])["connection_status"] == "ONLINE"
+
+
+@pytest.mark.parametrize("peer_away", [False, True])
+async def test_devices_first_and_local_truth_need_neither_satellite_nor_controller(
+    tmp_path: Path, peer_away: bool
+) -> None:
+    """The one boot in which nothing of the control plane is waited for; the rule against split brain is, all the same."""
+    more = {"guard.local_truth": True}
+    before = guarded.node(tmp_path / "before")
+    async with boot(
+        before, more=more
+    ) as booted:  # a good boot, of which is kept what the next needs
+        await booted.all_run()
+        await booted.agent.until(lambda status: status["grade"] == "ok")
+        await until(before, lambda: b'"definitions"' in kept_by_guard(before))
+    gone = [
+        until_moment(FaultKind.CONTROLLER_REFUSES, None),
+        until_moment(FaultKind.SATELLITE_LATE, None, subject="n1"),
+    ]
+    if peer_away:
+        gone.append(until_moment(FaultKind.PEER_AWAY, None, subject="n2", alive=True))
+    node = guarded.node(tmp_path / "after", *gone)
+    shutil.copytree(before.directory / "state", node.directory / "state")
+    kept = msgspec.json.decode((node.directory / "state/wanted.json").read_bytes(), type=WantedMap)
+    async with boot(node, more=more, keep=False, devices_first=kept) as booted:
+        if peer_away:
+            waits = {"volume.peer-waiting", "volume.peer-alive", "volume.peer-unknown"}
+            await booted.agent.until(lambda status: bool(waits & nodes.codes(status)))
+            await booted.runs_alone()
+            return
+        await booted.all_run()
+        booted.lost_nothing()
+        assert not node.world.connection.listening(node.world.lives["n1"])
+        answers = booted.front.log
+        assert answers
+        assert all(status == 200 for _, status, _ in answers), answers
+
+
+def kept_by_guard(node: EmbeddedNode) -> bytes:
+    """What is kept for local truth, as written so far."""
+    path = node.directory / "state" / guarding.KEPT
+    return path.read_bytes() if path.exists() else b""
 
 
 @pytest.mark.parametrize("local_truth", [True, False])
