@@ -18,13 +18,18 @@ SLACK = 3.0
 _UNIT = "tidegate-devices.service"
 _KEPT = "/var/lib/linstor.d"
 _HANGS = "/etc/lab-hang"
+_MODULE = """[Service]
+ExecStartPre=/bin/sh -c "mkdir -p /sys/module/drbd && echo 9.2.16 >/sys/module/drbd/version"
+"""
+"""The lab's satellite loads the module; on a host it is loaded before (systemd-modules-load)."""
 _XML = """<config><resource name="{name}"><host name="{node}"><volume vnr="0"><device minor="{minor}"/>
-<disk>/dev/vg0/{name}_00000</disk><meta-disk>internal</meta-disk></volume></host><host name="peer"/></resource></config>
+<disk>/dev/vg0/{name}_00000</disk><meta-disk>internal</meta-disk></volume></host><host name="peer"/>
+<connection><host name="{node}"/><host name="peer"/></connection></resource></config>
 """
 _PROGRAMS = {
-    # The last file that the configuration includes has its answer beside it.
-    "drbdadm": 'case "$3" in dump-xml) exec cat "$(sed -n \'$s/include "\\(.*\\)";/\\1.xml/p\' "$2")" ;; esac',
-    "drbdmeta": 'echo "last agreed size: 1 MB (2000 sectors)"',
+    # The last file that the configuration includes, which comes by standard input, has its answer beside it.
+    "drbdadm": 'case "$3" in dump-xml) exec cat "$(sed -n \'$s/include "\\(.*\\)";/\\1.xml/p\')" ;; esac',
+    "drbdmeta": 'echo "zero size device -- never seen peer yet?"',
     "lvs": "exec cat /etc/lab-lvs.json",
     # A device is what /sys knows by its name; which one does not matter here.
     "lvchange": f"[ -e {_HANGS} ] && exec sleep 600\nmkdir -p /dev/vg0 /dev/lab\n"
@@ -39,7 +44,9 @@ def tell(tale: tales.Tale) -> None:
         plain = _satellite_began(scene)
         kept = json.loads(scene.each.exec(["cat", "/var/lib/tidegate/wanted.json"]))
         scene.poweroff()
-        _put(scene, sorted({_resource(volume["id"]) for volume in kept["volumes"]}))
+        scene.each.write(f"{variants.SYSTEM}/{_UNIT}.d/lab.conf", _MODULE)
+        wanted = sorted({_resource(volume["id"]) for volume in kept["volumes"]})
+        _put(scene, wanted)
         scene.each.link(
             f"{variants.SYSTEM}/{tales.SATELLITE}.wants/{_UNIT}", f"{variants.UNITS}/{_UNIT}"
         )
@@ -50,6 +57,8 @@ def tell(tale: tales.Tale) -> None:
         tale.expect(
             scene.unit(_UNIT, "Result") == "success", "its unit has not failed", scene.unit(_UNIT)
         )
+        said = [line for line in scene.journal(_UNIT).splitlines() if ": brought up" in line]
+        tale.expect(len(said) == len(wanted), "it has brought up what is wanted", said)
         scene.poweroff()
         scene.each.write(_HANGS, "")
         what = scenarios.SCENARIOS["s1"]
