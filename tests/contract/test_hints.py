@@ -16,10 +16,11 @@ import jeepney
 import pytest
 from aiohttp import web
 from tests import embedded_nodes as nodes
+from tests.fake_systemd import Daemon, FakeSystemd
 from tests.unit.clients import faults
 from tests.unit.clients.controllers import client_of
 from tests.unit.clients.incus.conftest import FakeIncus, fake, incus
-from tests.unit.clients.systemd.conftest import Daemon, FakeSystemd, daemon, manage, systemd
+from tests.unit.clients.systemd.conftest import daemon, manage, systemd
 
 from tidegate.agent import pace, setup, wiring
 from tidegate.agent.boot import this_boot

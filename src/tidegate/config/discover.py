@@ -58,7 +58,7 @@ class Discovered(msgspec.Struct, frozen=True, kw_only=True):
     controllers_origin: str
     tls_origin: str = ""
     trouble: Trouble | None = None
-    """controller.none-configured, when nothing on this host names a controller."""
+    """controller.none-configured, when nothing on this host names a controller; controller.bad-address, when none of those can be read."""
 
 
 def discover(config: Config, evidence: Evidence) -> Discovered:
@@ -68,12 +68,7 @@ def discover(config: Config, evidence: Evidence) -> Discovered:
     urls, origin = _controllers(config, evidence)
     trouble = None
     if not urls:
-        trouble = Trouble(
-            code="controller.none-configured",
-            text="no LINSTOR controller is known: none is configured, and neither Incus nor"
-            f" {config.systemd.incus_unit} nor {CLIENT_CONF} names one",
-            hint='set [linstor] controllers = ["http://HOST:3370"] in /etc/tidegate/tidegate.toml, or LS_CONTROLLERS',
-        )
+        trouble = _nowhere(config, evidence)
     return Discovered(
         node=node,
         node_origin=node_origin,
@@ -81,6 +76,33 @@ def discover(config: Config, evidence: Evidence) -> Discovered:
         controllers_origin=origin,
         tls_origin=tls_origin,
         trouble=trouble,
+    )
+
+
+def _nowhere(config: Config, evidence: Evidence) -> Trouble:
+    """Return why no controller is known: nobody names one, or what is named cannot be read."""
+    incus, key = evidence.incus_config or {}, "storage.linstor.controller_connection"
+    unit = config.systemd.incus_unit
+    named = (
+        (incus.get(key, ""), f"Incus's {key}"),
+        (evidence.incus_environment.get("LS_CONTROLLERS", ""), f"LS_CONTROLLERS of {unit}"),
+        (_client_conf(evidence).get("controllers", ""), CLIENT_CONF),
+    )
+    for text, where in named:
+        for part in controllers.parse_list(text):
+            try:
+                controllers.parse(part)
+            except ValueError as error:
+                return Trouble(
+                    code="controller.bad-address",
+                    text=f"no LINSTOR controller is known: {where} cannot be read: {error}",
+                    hint=f"correct {where}; an address is {controllers.ALLOWED}",
+                )
+    return Trouble(
+        code="controller.none-configured",
+        text="no LINSTOR controller is known: none is configured, and neither Incus nor"
+        f" {unit} nor {CLIENT_CONF} names one",
+        hint='set [linstor] controllers = ["http://HOST:3370"] in /etc/tidegate/tidegate.toml, or LS_CONTROLLERS',
     )
 
 

@@ -64,6 +64,8 @@ def needs_drbd(view: View, wants: Wants) -> bool | None:
 def _module(view: View, wants: Wants, fact: Fact[HostFacts]) -> list[Finding]:
     version = fact.value.drbd_module
     needed = needs_drbd(view, wants)
+    if needed is False and _is_missed(wants):
+        needed = None  # of a pool that does not load Incus tells neither driver nor group
     if needed is False and not wants.linstor_pools:
         return []
     # Without DRBD among the layers only Incus's driver insists on the module: the pool says so itself.
@@ -74,6 +76,12 @@ def _module(view: View, wants: Wants, fact: Fact[HostFacts]) -> list[Finding]:
         return []
     text = f"module drbd is version {version}"
     return [_finding(view, fact, "host.drbd-module-old", text, grade=grade)]
+
+
+def _is_missed(wants: Wants) -> bool:
+    """Return True when Incus cannot load a pool for want of the module (facts/incus.md D53)."""
+    pools = (wants.pools or {}).values()
+    return any(pool.status is None and "DRBD" in (pool.error or "") for pool in pools)
 
 
 def _not_loaded(view: View, fact: Fact[HostFacts], grade: Grade | None) -> Finding:

@@ -19,6 +19,8 @@ from tidegate.core.ids import InstanceId, InstanceName, ProjectName
 AUTOSTART_FAILURE: Final = "Failed to autostart instance"
 """Type of the warning that Incus leaves for an instance that it gave up on (facts/incus.md R61)."""
 EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_ERROR: Final = "Error"
+"""Nobody's will: Incus cannot tell how the instance is (facts/incus.md R42)."""
 _CLOCK_GRAIN: Final = 1.0
 """Seconds by which two readings of the wall clock may disagree; Incus's times are cut to seconds in places."""
 
@@ -85,7 +87,7 @@ def will(
         return Will.NEW
     used = instance.last_used_at
     ran = str(instance.id) in known.ran or (used is not None and used >= boot_wall)
-    if failed is None and ran:
+    if failed is None and ran and instance.status != _ERROR:
         return Will.STOPPED
     return Will.START if instance.status == "Stopped" else Will.ODD
 

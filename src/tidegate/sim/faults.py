@@ -48,6 +48,7 @@ class FaultKind(StrEnum):
     MODULE_LATE = "module-late"  # node; the DRBD module comes at the end; installed: LINSTOR's tool check sees it
     RESOURCE_FAILS = "resource-fails"  # resource; its bring-up fails and holds back others (A18)
     POOL_MISSING = "pool-missing"  # storage pool; VG, zpool or directory not there
+    STORAGE_LOCKED = "storage-locked"  # -; no master passphrase: encrypted resources are skipped (facts/linstor.md 2.5)
 
 
 CONTROLLER_KINDS = frozenset(
@@ -146,7 +147,7 @@ class ResourceSpec(msgspec.Struct, frozen=True, kw_only=True):
         nodes: where it is placed, diskful.
         diskless: where it is placed without a disk (tie-breaker or client).
         props: for Incus the ``Aux/Incus/*`` properties.
-        layers: DRBD over STORAGE, or STORAGE alone.
+        layers: DRBD over STORAGE, or STORAGE alone; LUKS between them or on top of STORAGE.
         pool: storage pool; "" = the group's.
         signatures: what each volume carries, as a probe would say ("ext4", "dos", …); "" = nothing.
         minor: of volume 0; 0 = the next free one.

@@ -114,6 +114,7 @@ async def test_a_fault_in_one_probe_ends_nothing_and_is_said() -> None:
     state = observer.snapshot.source(Source.DRBD)
     assert state.liveness is Liveness.LOST
     assert state.trouble is not None
+    assert state.trouble.code == "source.bug"
     assert "ZeroDivisionError" in state.trouble.text
 
 

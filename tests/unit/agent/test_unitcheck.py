@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests import unit_trees
+from tests.fake_systemd import Daemon, FakeSystemd
 from tests.recordings import DATA
-from tests.unit.clients.systemd.conftest import Daemon, FakeSystemd
 
 from tidegate.agent import unitcheck
 from tidegate.agent.unitcheck import Asked

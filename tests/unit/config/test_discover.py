@@ -98,15 +98,37 @@ def test_what_is_configured_wins_over_all_that_is_found() -> None:
     assert (found.node, found.node_origin) == ("me", "option")
 
 
-@pytest.mark.parametrize(
-    "conf", [None, "", "no section", "[global]\n", "[global]\ncontrollers=ftp://x"]
-)
+@pytest.mark.parametrize("conf", [None, "", "no section", "[global]\n"])
 def test_nothing_found_is_a_trouble_that_says_what_to_set(conf: str | None) -> None:
     found = discover.discover(Config(), Evidence(hostname="h", client_conf=conf, incus_config={}))
     assert found.linstor.controllers == ()
     assert found.trouble is not None
     assert found.trouble.code == "controller.none-configured"
     assert "[linstor] controllers" in found.trouble.hint
+
+
+@pytest.mark.parametrize(
+    ("evidence", "where"),
+    [
+        (Evidence(hostname="h", incus_config={CONNECTION: "ftp://x"}), f"Incus's {CONNECTION}"),
+        (
+            Evidence(hostname="h", incus_config={}, incus_environment={"LS_CONTROLLERS": "a:b:c"}),
+            "LS_CONTROLLERS of incus.service",
+        ),
+        (
+            Evidence(hostname="h", client_conf="[global]\ncontrollers=ftp://x", incus_config={}),
+            discover.CLIENT_CONF,
+        ),
+    ],
+)
+def test_what_is_named_and_cannot_be_read_is_said_with_its_place(
+    evidence: Evidence, where: str
+) -> None:
+    trouble = discover.discover(Config(), evidence).trouble
+    assert trouble is not None
+    assert trouble.code == "controller.bad-address"
+    assert where in trouble.text
+    assert "http://HOST" in trouble.hint
 
 
 @pytest.mark.parametrize(

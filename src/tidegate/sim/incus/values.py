@@ -33,12 +33,13 @@ def instance_url(instance: ids.InstanceId) -> str:
 
 
 class PoolSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A storage pool of Incus. ``config`` as the API shows it."""
+    """A storage pool of Incus. ``config`` as the API shows it; ``status`` while it can be mounted (facts/incus.md D54)."""
 
     name: str
     driver: str = "linstor"
     config: Config = {}
     description: str = ""
+    status: str = "Created"
 
     @property
     def is_remote(self) -> bool:

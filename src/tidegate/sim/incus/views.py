@@ -88,7 +88,7 @@ def pool(world: World, daemon: Daemon, spec: PoolSpec, *, is_local: bool) -> Bod
         "name": spec.name,
         "driver": spec.driver,
         "description": spec.description,
-        "status": "Unavailable" if is_missing else "Created",
+        "status": "Unavailable" if is_missing else spec.status,
         "locations": members,
         "used_by": used_by,
         "config": dict(spec.config),

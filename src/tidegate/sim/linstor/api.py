@@ -47,6 +47,7 @@ class Api:
         routes: dict[str, Handler] = {
             "/v1/controller/version": one.version,
             "/v1/controller/properties": one.properties,
+            "/v1/encryption/passphrase": one.passphrase,
             "/health": one.health,
             "/metrics": one.metrics,
             "/v1/nodes": one.nodes,

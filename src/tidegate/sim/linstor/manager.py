@@ -114,6 +114,12 @@ class DeviceManagers:
         missing = world.fault(_KIND.DEVICE_MISSING, placement.definition, on)
         if missing is not None and not missing.drbd_up:
             return missing
+        locked = world.fault(_KIND.STORAGE_LOCKED)
+        if (
+            locked is not None
+            and "LUKS" in world.store.data.definitions[placement.definition].layers
+        ):
+            return locked
         if world.store.data.definitions[placement.definition].drbd:
             late = world.fault(_KIND.MODULE_LATE, on)
             if late is not None:

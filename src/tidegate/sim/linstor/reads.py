@@ -52,6 +52,13 @@ class Reads:
         """A fresh data base allows auto-evict (facts/linstor-observed.md B)."""
         return Answer(body={"DrbdOptions/AutoEvictAllowEviction": "True"})
 
+    def passphrase(self, _request: Request) -> Answer:
+        """Whether encrypted volumes can come up."""
+        encrypted = any("LUKS" in d.layers for d in self._world.store.data.definitions.values())
+        locked = self._world.fault(faults.FaultKind.STORAGE_LOCKED) is not None
+        known = "locked" if locked else "unlocked"
+        return Answer(body={"status": known if encrypted else "unset"})
+
     # --- nodes -----------------------------------------------------------------------------------
     def nodes(self, request: Request) -> Answer:
         """All nodes, or those asked for; unknown names give no error here (A15)."""

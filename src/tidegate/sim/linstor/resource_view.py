@@ -64,6 +64,15 @@ def _storage_layer(world: worlds.LinstorWorld, placement: store.Placement) -> Js
     return {"type": "STORAGE", "storage": {"storage_volumes": volumes}}
 
 
+def _luks_layer(world: worlds.LinstorWorld, placement: store.Placement, below: Json) -> Json:
+    """An encrypted volume's path is that of its mapping, once it is open."""
+    volumes = [
+        view.full({"volume_number": v.number, "device_path": _path(world, placement, v.number)})
+        for v in placement.volumes
+    ]
+    return {"children": [below], "type": "LUKS", "luks": {"luks_volumes": volumes}}
+
+
 def _connections(side: drbd.Resource) -> Json:
     return {
         c.peer: {"connected": c.connected, "message": c.link.value}
@@ -75,8 +84,11 @@ def _layers(
     world: worlds.LinstorWorld, placement: store.Placement, side: drbd.Resource | bool
 ) -> Json:
     definition = world.store.data.definitions[placement.definition]
+    below = _storage_layer(world, placement)
+    if "LUKS" in definition.layers:
+        below = _luks_layer(world, placement, below)
     if not definition.drbd:
-        return _storage_layer(world, placement)
+        return below
     inner: Json = {
         "drbd_resource_definition": {
             "peer_slots": 7,
@@ -102,7 +114,7 @@ def _layers(
             "promotion_score": promotion.score,
             "may_promote": promotion.may,
         }
-    return {"children": [_storage_layer(world, placement)], "type": "DRBD", "drbd": inner}
+    return {"children": [below], "type": "DRBD", "drbd": inner}
 
 
 def _state(side: drbd.Resource | bool) -> Json | None:

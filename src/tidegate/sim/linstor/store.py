@@ -24,6 +24,7 @@ class Node(msgspec.Struct, kw_only=True):
     uuid: str
     netif_uuid: str
     props: dict[str, str] = {}
+    flags: list[str] = []
 
 
 class Pool(msgspec.Struct, kw_only=True):

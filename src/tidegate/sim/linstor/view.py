@@ -64,6 +64,7 @@ def node(world: worlds.LinstorWorld, name: str) -> Json:
             "name": name,
             "type": "SATELLITE",
             "props": dict(sorted(record.props.items())),
+            "flags": record.flags,
             "net_interfaces": [net_interface(record)],
             "connection_status": world.lives[name].status.value,
             "uuid": record.uuid,

@@ -7,7 +7,7 @@ from pathlib import Path
 import jeepney
 import pytest
 from jeepney.low_level import Message
-from tests.unit.clients.systemd.conftest import Daemon
+from tests.fake_systemd import Daemon
 
 from tidegate.clients import errors
 from tidegate.clients.systemd import bus

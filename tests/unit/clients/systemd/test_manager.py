@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.unit.clients.systemd.conftest import Daemon, FakeSystemd
+from tests.fake_systemd import Daemon, FakeSystemd
 
 from tidegate.clients import errors
 from tidegate.clients.systemd import manager

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.clients.systemd.conftest import UNIT, Daemon, FakeSystemd
+from tests.fake_systemd import UNIT, Daemon, FakeSystemd
 from tests.unit.probes.hints.ears import Ear
 
 from tidegate.clients import errors
