@@ -118,7 +118,7 @@ SCENES = [
     Scene(code="incus.no-socket", about="incus", seen="nowhere", remedy="", units={}, is_incus_elsewhere=True),
     Scene(code="incus.timeout", about="incus", seen="", remedy="systemctl status incus.service", units={}, is_incus_elsewhere=True, hangs=True),
     Scene(code="incus.lost", about="incus", seen="nowhere", remedy="", units={}, is_incus_elsewhere=True, hurt=left_behind),
-    Scene(code="source.new", about="incus", seen="Incus has not been asked yet", remedy="Wait", hurt=nobody_asks, wanted=kept()),
+    Scene(code="source.new", about="incus", seen="Incus has not answered yet", remedy="Wait", hurt=nobody_asks, wanted=kept()),
     Scene(code="incus.evacuated", about="incus", seen="this member is Evacuated", remedy="incus cluster restore n1", spec=nodes.member("Evacuated")),
     Scene(code="incus.restarting", about="incus", seen="5 times again, last end: exit-code; it says: Error: Failed applying patch", remedy="journalctl", units=unit("activating", "auto-restart", "exit-code", 5), journal=((INCUS, "Error: Failed applying patch \"storage_x\": pool remote is unavailable"),)),
     Scene(code="incus.driver-not-loaded", about="incus", seen="its storage drivers are dir", remedy="host", faults=(Fault(kind=FaultKind.MODULE_LATE),), wanted=ON_LINSTOR),
