@@ -18,6 +18,7 @@ from tests.lab import (
     special_naive,
     special_power,
     special_shutdown,
+    special_tune,
     special_units,
 )
 from tests.lab.tale import Tale
@@ -34,6 +35,7 @@ TALES: dict[str, ModuleType] = {
     "power": special_power,
     "naive": special_naive,
     "loop": special_loop,
+    "tune": special_tune,
     "mount": special_mount,
 }
 

@@ -13,7 +13,7 @@ from tidegate.clients.drbd.client import DrbdClient
 from tidegate.config.model import Config
 from tidegate.tuning import rules_devices
 from tidegate.tuning.drbd import Described
-from tidegate.tuning.facts import Timing
+from tidegate.tuning.facts import Lvm, Timing
 
 SETTLED: Final = 300.0
 """Seconds after boot before which nothing is timed: the figures would be the boot's, and slow it down."""
@@ -28,6 +28,7 @@ _LV: Final = "lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent,lv_attr,metad
 _ZFS: Final = "name,refer,volsize,type,volblocksize,origin,clones"
 _LVM_PATH: Final = re.compile(r"/dev/(?!mapper/|zvol/|disk/)([\w.+-]+)/[\w.+-]+")
 _ZVOL: Final = re.compile(r"/dev/zvol/([^/]+)/.+")
+_SETTINGS: Final = ("devices/global_filter", "devices/use_devicesfile", "global/event_activation")
 _SHOWN: Final = {
     "pvdisplay": "pvdisplay -S vg_name=GROUP",
     "pvdisplay-filtered": "pvdisplay -S vg_name=GROUP with global_filter",
@@ -36,6 +37,7 @@ _SHOWN: Final = {
     "zfs-list-volumes": "zfs list -t volume",
     "sh-udev": "drbdadm sh-udev",
     "multipath": "multipath -u",
+    "blkid": "blkid -p of a DRBD device",
 }
 Tell = Callable[[str], None]
 
@@ -118,6 +120,8 @@ async def _commands(
             yield "zfs-list-volumes", (*listing, "volume", *zpools)
     if found.minors:
         yield "sh-udev", ("drbdadm", "sh-udev", f"minor-{found.minors[0]}")
+        if found.primary:
+            yield "blkid", ("blkid", "-p", "-o", "udev", f"/dev/drbd{found.primary[0]}")
         if multipath:
             yield "multipath", ("multipath", "-u", f"drbd{found.minors[0]}")
 
@@ -152,6 +156,24 @@ async def _time(shown: str, command: Sequence[str]) -> Timing | None:
         seconds.append(done.elapsed)
         lines = done.stdout.count(b"\n")
     return Timing(command=shown, seconds=tuple(seconds), at=clock.wall(), lines=lines)
+
+
+async def lvm() -> Lvm | None:
+    """Return LVM's settings that decide what it looks at and when; None where there is no LVM."""
+    done = await process.run(("lvmconfig", "--typeconfig", "full", *_SETTINGS), deadline=WITHIN)
+    if done.trouble is not None:
+        return None
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    said = {
+        key: value.strip()
+        for key, equals, value in (line.partition("=") for line in lines)
+        if equals
+    }
+    return Lvm(
+        global_filter=said.get("global_filter", ""),
+        devices_file=said.get("use_devicesfile", ""),
+        event_activation=said.get("event_activation", ""),
+    )
 
 
 def rules_of_multipath(root: Path) -> bool:

@@ -29,7 +29,7 @@ from tidegate.history import boots as history
 from tidegate.metrics.moments import SATELLITE_PHASES, Moment
 from tidegate.tuning import drbd, endings, host, result, rules_devices, rules_start
 from tidegate.tuning.drbd import Described
-from tidegate.tuning.facts import Boot, HostFacts, Service, Shutdown, UnitTime
+from tidegate.tuning.facts import Boot, HostFacts, Lvm, Service, Shutdown, UnitTime
 from tidegate.units.tree import Index
 
 MOST_BOOTS: Final = 50
@@ -80,7 +80,12 @@ async def look(
         facts = msgspec.structs.replace(
             facts, writes=tuple(w for w in writes if not isinstance(w, Trouble))
         )
-    facts = msgspec.structs.replace(facts, media=dict(below.media), not_timed=why)
+    facts = msgspec.structs.replace(
+        facts,
+        media=dict(below.media),
+        not_timed=why,
+        not_asked=(f"what DRBD's volumes lie on: {found.trouble}",) if found.trouble else (),
+    )
     if why:
         return facts
     return await _measured(config, facts, found, tell)
@@ -142,6 +147,7 @@ async def _measured(config: Config, facts: HostFacts, found: Described, tell: Te
     orphans, unpacking, urls = await tunelinks.linstor(config, _kept(root, config))
     links = await tunelinks.links(found, urls) if facts.satellite is not None else ()
     timed = await tunecommands.run(config, found, multipath=facts.multipath, tell=tell)
+    lvm = await _lvm(config, found) if facts.groups else None
     tell("journalctl")
     return msgspec.structs.replace(
         facts,
@@ -149,6 +155,7 @@ async def _measured(config: Config, facts: HostFacts, found: Described, tell: Te
         orphans=orphans,
         unpacking=unpacking,
         links=links,
+        lvm=lvm,
         timings=timed.timings,
         not_timed=timed.stopped,
         shutdown=await _shutdown() if unitview.is_booted() else None,
@@ -206,12 +213,23 @@ async def _drbd(config: Config, root: Path) -> Described:
     program, within = config.drbd.drbdsetup, config.drbd.deadline
     show = await process.run([program, "show", "--json", "--show-defaults"], deadline=within)
     status = await process.run([program, "status", "--json", "--statistics"], deadline=within)
-    if show.trouble is not None or status.trouble is not None:
-        return Described()
+    trouble = show.trouble or status.trouble
+    if trouble is not None:
+        return Described(trouble=str(trouble))
     try:
         return drbd.describe(show.stdout, status.stdout)
-    except msgspec.DecodeError:
-        return Described()
+    except msgspec.DecodeError as error:
+        return Described(trouble=f"the answer of {program} cannot be read: {error}")
+
+
+async def _lvm(config: Config, found: Described) -> Lvm | None:
+    """Return LVM's settings, and how long the groups of DRBD's disks took to be activated by events."""
+    lvm = await tunecommands.lvm()
+    disks = [disk for pair in found.disks.values() for disk in pair]
+    names = {f"lvm-activate-{group}.service": group for group in tunecommands.groups(disks)}
+    times = {name: _time(unit) for name, unit in (await _asked(config, tuple(names))).items()}
+    activated = {names[name]: time.took for name, time in times.items() if time is not None}
+    return msgspec.structs.replace(lvm, activated=activated) if lvm is not None else None
 
 
 async def _below(root: Path, found: Described, why: str) -> tunedisks.Below:
@@ -221,15 +239,20 @@ async def _below(root: Path, found: Described, why: str) -> tunedisks.Below:
 
 
 async def _units(config: Config) -> dict[str, Unit]:
-    if config.systemd.use is Use.OFF or not unitview.is_booted() or config.host.root != "/":
-        return {}
     units = config.systemd
     names = (
         *(units.satellite_unit, units.controller_unit, units.incus_unit),
         *(*rules_start.WAITERS, rules_devices.SETTLE, rules_devices.SCAN, *host.OWN),
     )
+    return await _asked(config, names)
+
+
+async def _asked(config: Config, names: tuple[str, ...]) -> dict[str, Unit]:
+    """Return the units that systemd knows of ``names``; none where this host's systemd is not to be asked."""
+    if config.systemd.use is Use.OFF or not unitview.is_booted() or config.host.root != "/":
+        return {}
     found = {}
-    async with Manager(deadline=units.deadline) as manager:
+    async with Manager(deadline=config.systemd.deadline) as manager:
         for name in names:
             try:
                 found[name] = await manager.unit(name)

@@ -23,6 +23,9 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     disks: Mapping[str, tuple[str, str]] = {}
     minors: tuple[int, ...] = ()
+    primary: tuple[int, ...] = ()
+    """Minors of what is in use here: only these may be opened by us, since an open device keeps a peer from promoting."""
+    trouble: str = ""
     rate: float | None = None
     local: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
@@ -59,6 +62,7 @@ def describe(show: bytes, status: bytes) -> Described:
         volumes=tuple(volumes),
         disks=disks,
         minors=tuple(minors),
+        primary=tuple(_primary(status)),
         rate=min(rates) if rates else None,
         local=local,
         peers=peers,
@@ -88,6 +92,13 @@ def _done(status: bytes) -> Iterator[tuple[str, tuple[int, int | None]]]:
                 f"{resource.get('name', '')}/{device.get('volume', 0)}",
                 (size, _int(device.get("al-writes"))),
             )
+
+
+def _primary(status: bytes) -> Iterator[int]:
+    for resource in _list(msgspec.json.decode(status)):
+        if resource.get("role") == "Primary":
+            for device in _list(resource.get("devices")):
+                yield _int(device.get("minor")) or 0
 
 
 def _addresses(status: bytes) -> tuple[frozenset[str], frozenset[str]]:

@@ -160,6 +160,15 @@ class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
     """What was killed because it took too long."""
 
 
+class Lvm(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of LVM in force; "" where unknown. ``activated``: seconds that event activation of a group took in this boot, by group."""
+
+    global_filter: str = ""
+    devices_file: str = ""
+    event_activation: str = ""
+    activated: Mapping[str, float] = {}
+
+
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of one host.
 
@@ -174,7 +183,9 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         orphans: those that LINSTOR does not know; None: LINSTOR was not asked.
         timings: by name, see ``agent.tunecommands``.
         not_timed: why nothing was timed; "" when it was.
+        not_asked: what else could not be asked, and why.
         scanned: block devices that LVM looks at for nothing, by kind: zvol, loop, drbd.
+        lvm: LVM's settings; None: not asked.
         groups: volume groups, each of which a satellite asks for its disks once.
         times: units of this boot, by name.
         links: network links; empty when unknown.
@@ -209,7 +220,9 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[str, ...] | None = None
     timings: Mapping[str, Timing] = {}
     not_timed: str = ""
+    not_asked: tuple[str, ...] = ()
     scanned: Mapping[str, int] = {}
+    lvm: Lvm | None = None
     groups: int = 0
     times: Mapping[str, UnitTime] = {}
     links: tuple[Link, ...] = ()

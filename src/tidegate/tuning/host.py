@@ -50,7 +50,10 @@ def advise(facts: HostFacts) -> tuple[Advice, ...]:
 
 def looked(facts: HostFacts) -> tuple[Looked, ...]:
     """Return what else was measured or read, each with its cost: that it gains nothing is worth knowing, too."""
-    parts = (_phases, _commands, _archive, _controller, _database, _crash, _width, _images)
+    parts = (
+        *(_phases, _rounds, _commands, _lvm, _archive, _controller, _database, _media, _crash),
+        *(_width, _images),
+    )
     return tuple(one for part in parts for one in part(facts))
 
 
@@ -74,7 +77,53 @@ def _phases(facts: HostFacts) -> Iterator[Looked]:
     }
     for name, what in names.items():
         if (known := facts.phase(name)) is not None:
-            yield Looked(what=what, cost=span(known[0]), source=figure.boots(known[1]))
+            each = ""
+            if name == "devices" and facts.resources:
+                each = f"{span(known[0] / facts.resources)} for each of {facts.resources} resources kept here"
+            yield Looked(what=what, cost=span(known[0]), source=figure.boots(known[1]), why=each)
+
+
+def _rounds(facts: HostFacts) -> Iterator[Looked]:
+    known = facts.phase("connect")
+    if known is None:
+        return
+    lost = rules_control.rounds_lost(facts)
+    wakes = facts.agent and facts.wakes
+    yield Looked(
+        what="rounds of the controller that the satellite's open port waited for",
+        cost=f"at least one in {lost} of {known[1]} boots",
+        source=figure.boots(known[1]),
+        why="the agent has the controller dial at once" if wakes else "nobody wakes the controller",
+    )
+
+
+def _lvm(facts: HostFacts) -> Iterator[Looked]:
+    if (found := facts.lvm) is None:
+        return
+    settings = f"devices file {found.devices_file or '?'}, event activation {found.event_activation or '?'}, global_filter {found.global_filter or '?'}"
+    yield Looked(what="LVM's settings", cost=settings, source=figure.read(facts.at, "lvmconfig"))
+    for group, seconds in found.activated.items():
+        yield Looked(
+            what=f"activation of {group} by events",
+            cost=span(seconds),
+            source=figure.this_boot(facts.at),
+            why="the satellite does not wait for it, and activates what it needs by itself",
+        )
+
+
+def _media(facts: HostFacts) -> Iterator[Looked]:
+    source = figure.read(facts.at, "DRBD and /sys/block")
+    for what in ("data", "meta"):
+        lies: dict[str, int] = {}
+        for volume in facts.volumes:
+            for name in volume.data if what == "data" else volume.meta:
+                lies[name] = lies.get(name, 0) + 1
+        for name, count in sorted(lies.items()):
+            kind = facts.media[name].kind if name in facts.media else "?"
+            word = "data" if what == "data" else "metadata"
+            yield Looked(
+                what=f"{word} of {count} volumes", cost=f"on {name}, {kind}", source=source
+            )
 
 
 def _commands(facts: HostFacts) -> Iterator[Looked]:
@@ -83,6 +132,7 @@ def _commands(facts: HostFacts) -> Iterator[Looked]:
         "pvdisplay": "a satellite runs it once for each volume group",
         "zfs-list": "a satellite runs it twice",
         "sh-udev": f"udev runs it for each of {facts.udev_devices} DRBD devices",
+        "blkid": "udev does as much for each device that comes up",
     }
     for name, timing in facts.timings.items():
         yield Looked(
@@ -231,6 +281,7 @@ def _missing(facts: HostFacts) -> Iterator[str]:
     elif facts.java.accepts < frozenset(jvm.TRIED):
         refused = sorted(frozenset(jvm.TRIED) - facts.java.accepts)
         yield f"{facts.java.version} does not accept {' '.join(refused)}: no flags are advised"
+    yield from facts.not_asked
     if facts.not_timed:
         yield f"no command was timed: {facts.not_timed}"
     slow = [name for name, medium in facts.media.items() if medium.rotational]

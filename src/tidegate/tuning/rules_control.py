@@ -22,7 +22,7 @@ def wake(facts: HostFacts) -> Advice | None:
     if known is None or (facts.agent and facts.wakes):
         return None
     seconds, count = known
-    lost = sum(boot.phases.get("connect", 0.0) > CONNECTING + ROUND / 2 for boot in facts.boots)
+    lost = rounds_lost(facts)
     setting = "recovery.wake_controller = true in /etc/tidegate/tidegate.toml"
     unit = "systemctl enable --now tidegate-agent.service"
     return Advice(
@@ -43,6 +43,11 @@ def wake(facts: HostFacts) -> Advice | None:
         undo="recovery.wake_controller = false",
         measure="connect",
     )
+
+
+def rounds_lost(facts: HostFacts) -> int:
+    """Return the recorded boots in which a round of the controller was lost at least."""
+    return sum(boot.phases.get("connect", 0.0) > CONNECTING + ROUND / 2 for boot in facts.boots)
 
 
 def controller_late(facts: HostFacts) -> tuple[float, float] | None:

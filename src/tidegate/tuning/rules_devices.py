@@ -77,7 +77,7 @@ def lvm_filter(facts: HostFacts) -> Advice | None:
             f"devices {{ global_filter = {FILTER} }}    in /etc/lvm/lvm.conf",
             "update-initramfs -u",
         ),
-        risk="volume groups that do lie on such a device would not be found any more",
+        risk="volume groups that do lie on such a device would not be found any more; where LVM has a devices file it looks at nothing else anyhow (vgimportdevices -a makes one)",
         undo="take the line out again",
         measure="connect",
     )

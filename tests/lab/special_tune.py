@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tidegate tune`` on a machine whose satellite takes its time: the advice, applied, proven by real boots, taken back (issue 9, "It must show" 1).
+
+The satellite is a stand-in behind a start script as Gradle makes it: a "JVM" that takes seconds until its port is open, fewer with the
+flags that are advised. The node is OFFLINE until then, as a real one is.
+"""
+
+import contextlib
+import json
+import textwrap
+from pathlib import Path
+
+from tests.lab import host, machine, seed, special_units, variants
+from tests.lab import tale as tales
+from tests.lab.variants import Variant
+
+from tidegate.sim.faults import FaultKind
+
+SAYS = "a slow satellite: tune finds it, apply, boots, result, revert to the byte; nothing to advise where all is well"
+PAIRS = 3
+"""Boots on each side: the fewest by which a clear difference counts."""
+HEALTHY, SLOW = 0.3, 6.0
+"""Seconds until the stand-in's port is open."""
+WITHIN = 40.0
+_PORT = "0D26"  # 3366
+_SCRIPT = "/usr/share/linstor-server/bin/Satellite"
+_SATELLITE = r"""#!/bin/sh
+if [ "$1" = --version ]; then
+    printf 'LINSTOR, Module Satellite\nVersion:            1.33.2 (boot lab)\n'
+    exit 0
+fi
+mkdir -p /sys/module/drbd
+echo 9.2.16 >/sys/module/drbd/version
+APP_HOME=/usr/share/linstor-server
+DEFAULT_JVM_OPTS='"-Xms32M" "-Xmx2G"'
+CLASSPATH=$APP_HOME/lib/conf:$APP_HOME/lib/*
+eval set -- $DEFAULT_JVM_OPTS $JAVA_OPTS $SATELLITE_OPTS -classpath "\"$CLASSPATH\"" com.linbit.linstor.core.Satellite
+exec java "$@"
+"""
+_JAVA = """\
+#!/usr/bin/python3 -IS
+import socket, sys, time
+if "-version" in sys.argv:
+    sys.exit(print('openjdk version "21.0.5" (boot lab)', file=sys.stderr))
+quick = {"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"} <= set(sys.argv)
+time.sleep(float(open("/etc/lab-jvm").read()) * (0.3 if quick else 1.0))
+port = socket.socket(socket.AF_INET6)
+port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+port.bind(("::", 3366))
+port.listen()
+while True:
+    time.sleep(3600)
+"""
+_NOW = textwrap.dedent("""\
+    import sys
+    from tidegate.agent import tunecommands
+    from tidegate.cli import main
+    tunecommands.SETTLED = 0.0  # the lab's machines do not live for five minutes
+    sys.exit(main.main())
+    """)
+
+
+def _listens(each: machine.Machine) -> bool:
+    """Whether the stand-in's port is open, by the kernel's own table."""
+    with contextlib.suppress(OSError, host.LabError):
+        lines = Path(f"/proc/{each.pid}/net/tcp6").read_text().splitlines()[1:]
+        return any(line.split()[1].endswith(f":{_PORT}") for line in lines)
+    return False
+
+
+TIE = tales.Tie(kind=FaultKind.NODE_OFFLINE, subject=seed.NODE, alive=_listens)
+
+
+def tell(tale: tales.Tale) -> None:
+    """One machine where all is well, one that is slow, tuned, and as before again."""
+    with tale.scene(Variant.AGENT, "healthy") as scene:
+        _dress(scene)
+        _boot(tale, scene, HEALTHY, "healthy")
+        said = _tune(scene)
+        tale.expect("nothing to advise" in said, "no advice where all is well", said)
+    with tale.scene(Variant.AGENT, "slow") as scene:
+        _dress(scene)
+        _slow(tale, scene)
+
+
+def _dress(scene: tales.Scene) -> None:
+    """Put the stand-in into a machine that is down."""
+    for path, text in ((_SCRIPT, _SATELLITE), ("/usr/bin/java", _JAVA)):
+        scene.each.write(path, text)
+        scene.each.written(path).chmod(0o755)
+    scene.each.write("/usr/share/linstor-server/lib/conf/logback.xml", "<configuration/>")
+
+
+def _slow(tale: tales.Tale, scene: tales.Scene) -> None:
+    for _ in range(PAIRS - 1):
+        _boot(tale, scene, SLOW, "slow")
+        scene.poweroff()
+    _boot(tale, scene, SLOW, "slow")
+    found = json.loads(_tune(scene, "--format", "json"))
+    ids = [one["id"] for one in found["advice"]]
+    tale.expect(ids[:1] == ["jvm-flags"], "the slow JVM is the first advice", ids)
+    before = _tree(scene)
+    said = _tune(scene, "apply", "jvm-flags")
+    tale.expect("written: " in said, "apply writes a drop-in", said)
+    said = scene.tidegate("units", "verify", check=False)
+    tale.expect("systemd has loaded it" in said, "and systemd has it", said)
+    for _ in range(PAIRS):
+        scene.poweroff()
+        _boot(tale, scene, SLOW, "tuned")
+    said = _tune(scene, "result", "jvm-flags")
+    tale.say("; ".join(said.splitlines()))
+    tale.expect("jvm-flags: faster (+" in said, "real boots show the gain", said)
+    said = _tune(scene, "revert", "jvm-flags")
+    now = _tree(scene)
+    differs = sorted(
+        path for path in before.keys() | now.keys() if before.get(path) != now.get(path)
+    )
+    tale.expect(not differs, "revert leaves no byte", differs)
+
+
+def _boot(tale: tales.Tale, scene: tales.Scene, seconds: float, where: str) -> None:
+    """Boot with a JVM of ``seconds``, and on until the agent has written down how long it took."""
+    scene.each.write("/etc/lab-jvm", f"{seconds}\n")
+    scene.boot(ties=[TIE])
+    tale.expect(scene.watch_all(WITHIN), f"{where}: every container runs", scene.seen.starts)
+
+
+def _tune(scene: tales.Scene, *words: str) -> str:
+    program = [*variants.TIDEGATE[:-2], "-c", _NOW, "tune", *words]
+    return scene.each.exec(program, timeout=120, check=False)
+
+
+def _tree(scene: tales.Scene) -> dict[str, str]:
+    tree = special_units.tree(scene)
+    return {path: text for path, text in tree.items() if not path.endswith("/tune.json")}
