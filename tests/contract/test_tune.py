@@ -31,7 +31,7 @@ def slow_devices(host: TunedHost) -> None:
 
 def busy_boot(host: TunedHost) -> None:
     """The flags are set already; what is left is that others have the processors."""
-    host.base |= {"jvm": 4.0, "cpu-waited": 3.5}
+    host.base |= {"jvm": 12.0, "cpu-waited": 5.0}
     text = (host.root / f"usr/lib/systemd/system/{UNIT}").read_text()
     flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
     host.write(f"usr/lib/systemd/system/{UNIT}", f'{text}Environment="JAVA_OPTS={flags}"\n')
@@ -39,7 +39,7 @@ def busy_boot(host: TunedHost) -> None:
 
 def slow_after_flags(host: TunedHost) -> None:
     busy_boot(host)
-    host.base |= {"jvm": 15.0, "cpu-waited": 0.1}
+    host.base |= {"jvm": 20.0, "cpu-waited": 0.1}
 
 
 def lost_rounds(host: TunedHost) -> None:
@@ -54,14 +54,14 @@ def lvm_scans(host: TunedHost) -> None:
     for number in range(6):
         host.write(f"sys/block/zd{number * 16}/size", "2048\n")
     host.program(
-        "pvdisplay", 'case "$*" in *global_filter*) ;; *) sleep 0.8 ;; esac; echo /dev/sda'
+        "pvdisplay", 'case "$*" in *global_filter*) ;; *) sleep 1.2 ;; esac; echo /dev/sda'
     )
 
 
 def many_snapshots(host: TunedHost) -> None:
     host.program(
         "zfs",
-        'case "$*" in *snapshot*) sleep 0.5; yes "a@b" | head -1800 ;; *) yes a | head -40 ;; esac',
+        'case "$*" in *snapshot*) sleep 0.8; yes "a@b" | head -1800 ;; *) yes a | head -40 ;; esac',
     )
     host.program("zpool", "echo '\t/dev/sda'")
     text = (host.programs / "show.json").read_text()

@@ -169,12 +169,13 @@ def boots(config: Config) -> tuple[Boot, ...]:
     if isinstance(found, Trouble):
         return ()
     return tuple(
-        Boot(began=one.began, phases=_phases({name: at for name, _, at in one.measures}))
+        Boot(began=one.began, phases=phases({name: at for name, _, at in one.measures}))
         for one in found
     )
 
 
-def _phases(moments: Mapping[str, float]) -> dict[str, float]:
+def phases(moments: Mapping[str, float]) -> dict[str, float]:
+    """Return how long the phases of a boot took, from its moments (seconds since boot) by name."""
     spans = (*SATELLITE_PHASES, ("instances", Moment.VOLUMES_READY, Moment.LAST_INSTANCE))
     found = {
         name: moments[end.value] - moments[begin.value]

@@ -10,7 +10,7 @@ import msgspec
 from tidegate.tuning.facts import HostFacts
 from tidegate.tuning.figure import Seen
 
-WORTH_IT: Final = 0.5
+WORTH_IT: Final = 1.0
 """Seconds below which a gain is not worth anybody's while, and not told from chance."""
 
 

@@ -13,7 +13,7 @@ FLAGS_SAVE: Final = 0.5
 """Of a JVM's start, what serial collector and quick compiler saved at least (facts/linstor-observed.md E: 15.9 to 6.0 s, 8.7 to 4.1 processor seconds)."""
 ARCHIVE_SAVES: Final = 0.2
 """Of what is left then, what a class-data archive saved (the same table: 6.0 to 4.7 s, 4.1 to 3.2 processor seconds)."""
-ARCHIVE_WORTH: Final = 1.0
+ARCHIVE_WORTH: Final = 1.5
 """Seconds below which a start command of the package's is not worth replacing."""
 MANY: Final = 1000
 """Resources from which on a satellite's own work may profit from the slower, better compiler."""

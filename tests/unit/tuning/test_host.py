@@ -112,7 +112,12 @@ def test_a_healthy_host_gets_no_advice() -> None:
     ("weakness", "name", "gain", "source"),
     [
         (boots(jvm=9.0), "jvm-flags", 4.5, "0.5 × 9.0 s, the median of 5 recorded boots"),
-        (boots(devices=12.0), "devices-first", 12.0, "12.0 s, the median of 5 recorded boots"),
+        (
+            boots(devices=12.0),
+            "devices-first",
+            9.0,
+            "0.75 × 12.0 s, the median of 5 recorded boots",
+        ),
         (
             {**boots(connect=9.0), "wakes": False},
             "wake-controller",
@@ -120,10 +125,10 @@ def test_a_healthy_host_gets_no_advice() -> None:
             "9.0 s, the median of 5 recorded boots, less 2 s",
         ),
         (
-            {"orphans": ("gone", "lost"), "devices_first": True, **boots(devices=4.0)},
+            {"orphans": ("gone", "lost"), "devices_first": True, **boots(devices=8.0)},
             "orphans",
-            0.8,
-            "2 × 4.0 s / 10 resources, the median of 5 recorded boots",
+            1.6,
+            "2 × 8.0 s / 10 resources, the median of 5 recorded boots",
         ),
         (
             METADATA,
@@ -238,16 +243,16 @@ def test_flags_are_not_advised_where_they_cannot_help(settled: dict[str, Any]) -
 
 def test_an_archive_is_advised_only_where_it_is_worth_a_start_command_of_ours() -> None:
     flags = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-    (found,) = host.advise(facts(**boots(jvm=6.0), **satellite(options=flags)))
-    assert (found.id, round(found.gain, 3), found.by) == ("class-archive", 1.2, By.US)
+    (found,) = host.advise(facts(**boots(jvm=9.0), **satellite(options=flags)))
+    assert (found.id, round(found.gain, 3), found.by) == ("class-archive", 1.8, By.US)
     assert found.edit is not None
     assert found.edit.sections["Service"][0] == "ExecStart="
-    less = facts(**boots(jvm=4.0), **satellite(options=flags))
+    less = facts(**boots(jvm=7.0), **satellite(options=flags))
     assert host.advise(less) == ()
     (row,) = [row for row in host.looked(less) if "archive" in row.what]
     assert row.why == "not worth replacing the satellite's start command"
     other = facts(
-        **boots(jvm=6.0), **satellite(options=flags), archive=Archive(obstacle="no script")
+        **boots(jvm=9.0), **satellite(options=flags), archive=Archive(obstacle="no script")
     )
     assert host.advise(other) == ()
     assert any("cannot be made here: no script" in row.why for row in host.looked(other))
