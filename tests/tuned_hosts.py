@@ -107,6 +107,10 @@ class TunedHost:
         self.write(
             "usr/local/lib/systemd/system/tidegate-agent.service", "[Service]\nExecStart=/a\n"
         )
+        packaged = (
+            Path(__file__).resolve().parents[1] / "packaging/systemd/tidegate-archive.service"
+        )
+        self.write("usr/local/lib/systemd/system/tidegate-archive.service", packaged.read_text())
         self.write(SCRIPT, START_SCRIPT, 0o755)
         self.write("usr/share/linstor-server/lib/conf/logback.xml", "<configuration/>")
         with zipfile.ZipFile(self.root / "usr/share/linstor-server/lib/server.jar", "w") as jar:

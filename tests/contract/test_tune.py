@@ -304,6 +304,30 @@ def test_what_others_set_is_kept_and_a_later_change_of_theirs_is_told(
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [r'"JAVA_OPTS=-Dx=\"a b\""', """'JAVA_OPTS=-Dx="a b"'""", r"JAVA_OPTS=-Dx=a\\b"],
+)
+def test_options_with_quotes_are_not_taken_apart(
+    host: TunedHost, capsys: Capture, line: str
+) -> None:
+    slow_jvm(host)
+    host.write(f"etc/systemd/system/{UNIT}.d/override.conf", f"[Service]\nEnvironment={line}\n")
+    host.boot(3)
+    assert host.tune() == 4
+    assert "there are quotes in it, which are not ours to take apart" in capsys.readouterr().out
+    assert host.tune("apply", "jvm-flags") == 1
+
+
+def test_what_shows_only_in_trouble_says_so(host: TunedHost, capsys: Capture) -> None:
+    never_restarted(host)
+    host.boot(3)
+    assert host.tune("apply", "satellite-restart") == 0
+    host.boot(3)
+    assert host.tune("result", "satellite-restart") == 5
+    assert "it shortens only a boot in which it happens" in capsys.readouterr().out
+
+
 def test_a_file_that_wins_over_the_unit_is_left_to_a_person(
     host: TunedHost, capsys: Capture
 ) -> None:

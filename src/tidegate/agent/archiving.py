@@ -20,7 +20,7 @@ from tidegate.core.trouble import Trouble
 from tidegate.tuning import archive
 from tidegate.tuning.archive import Script
 from tidegate.tuning.facts import Archive
-from tidegate.units.tree import Index
+from tidegate.units.tree import Index, Load
 
 HERE: Final = Path("/")
 WITHIN: Final = 300.0
@@ -44,6 +44,8 @@ def look(root: Path, index: Index, config: Config) -> Archive:
     place = folder(config)
     if not isinstance(found, Script):
         return Archive(obstacle=found, folder=str(place))
+    if index.unit(archive.UNIT).load is not Load.LOADED:
+        return Archive(obstacle=f"{archive.UNIT} is not installed", folder=str(place))
     program = tuneservice.command(unit).partition(" ")[0]
     if not (_PLAIN.fullmatch(program) and _PLAIN.fullmatch(str(place))):
         return Archive(obstacle=f"{program} cannot be written into a unit file", folder=str(place))

@@ -12,6 +12,7 @@ import msgspec
 
 from tidegate.clients import errors, files, process, unitfiles
 from tidegate.clients.systemd.manager import Unit
+from tidegate.config import environment
 from tidegate.tuning import archive, jvm
 from tidegate.tuning.facts import Java, Limits, Service
 from tidegate.units import parse, render
@@ -19,6 +20,7 @@ from tidegate.units.tree import Index, Load
 from tidegate.units.tree import Unit as Merged
 
 WITHIN: Final = 30.0
+_VARIABLE: Final = "JAVA_OPTS"
 _OURS: Final = f"{render.PREFIX}tune-"
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _FILES: Final = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
@@ -45,6 +47,7 @@ def service(root: Path, index: Index, name: str, running: Unit | None) -> Servic
         command=command(unit),
         options=options,
         options_file=file,
+        quoted=_is_quoted(unit, options),
         heap=jvm.heap(" ".join(found.defaults)) if isinstance(found, archive.Script) else None,
         restart=unit.value("Service", "Restart"),
         weight=any(unit.value("Service", key) for key in weights),
@@ -56,14 +59,24 @@ def service(root: Path, index: Index, name: str, running: Unit | None) -> Servic
 
 def java_options(root: Path, unit: Merged) -> tuple[str, str]:
     """Return ``JAVA_OPTS`` and the file that sets it: what ``EnvironmentFile=`` names wins over ``Environment=`` (man systemd.exec)."""
-    found = [_assigned(value) for value, _ in unit.listed("Service", "Environment")]
-    texts = [text for text in found if text is not None]
-    file = ""
+    options = file = ""
+    for value, _ in unit.listed("Service", "Environment"):
+        name, equals, text = value.partition("=")
+        if equals and name == _VARIABLE:
+            options = text
     for value, _ in unit.listed("Service", "EnvironmentFile"):
         path = value.removeprefix("-")
-        if (text := _in_file(root / path.lstrip("/"))) is not None:
-            texts, file = [text], path
-    return (texts[-1] if texts else ""), file
+        if (found := _in_file(root / path.lstrip("/"))) is not None:
+            options, file = found, path
+    return options, file
+
+
+def _is_quoted(unit: Merged, options: str) -> bool:
+    """Return whether quotes or escapes are among the options: they are not ours to take apart."""
+    raw = [
+        one.value for one in unit.assignments("Service", "Environment") if _VARIABLE in one.value
+    ]
+    return any(mark in options for mark in "\"'\\") or any("\\" in value for value in raw)
 
 
 def command(unit: Merged) -> str:
@@ -160,15 +173,7 @@ def _with_process(root: Path, seen: Service, pid: int) -> Service:
 
 def _in_file(path: Path) -> str | None:
     try:
-        lines = files.read_text(path, limit=64 * 1024).splitlines()
+        text = files.read_text(path, limit=64 * 1024)
     except errors.ClientError:
         return None
-    found = [_assigned(line) for line in lines if not line.lstrip().startswith("#")]
-    return next((text for text in reversed(found) if text is not None), None)
-
-
-def _assigned(assignment: str) -> str | None:
-    """Return the value in ``JAVA_OPTS=value``, quoted or not; None when something else is assigned."""
-    text = assignment.strip().strip("\"'")
-    name, equals, value = text.partition("=")
-    return value.strip("\"'") if equals and name == "JAVA_OPTS" else None
+    return environment.parse_file(text).get(_VARIABLE)

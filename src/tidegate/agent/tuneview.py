@@ -114,7 +114,6 @@ async def _files(
         module_listed=_module_listed(root) if resources else None,
         import_scans=_text(root / "etc/zfs/zpool.cache") is None,
         multipath=tunecommands.rules_of_multipath(root),
-        limits=await tuneservice.limits(root),
         autostart=await tuneincus.autostart(config, units),
         devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
         agent=_is_wanted(wants, host.AGENT),
@@ -152,6 +151,7 @@ async def _measured(config: Config, facts: HostFacts, found: Described, tell: Te
     return msgspec.structs.replace(
         facts,
         java=java,
+        limits=await tuneservice.limits(root),
         orphans=orphans,
         unpacking=unpacking,
         links=links,
@@ -257,8 +257,9 @@ async def _asked(config: Config, names: tuple[str, ...]) -> dict[str, Unit]:
         for name in names:
             try:
                 found[name] = await manager.unit(name)
-            except errors.ClientError:
-                continue
+            except errors.ClientError as error:
+                if error.trouble.code.startswith("bus."):
+                    break  # each further call would wait for the same bus
     return found
 
 

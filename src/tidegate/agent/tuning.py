@@ -153,7 +153,7 @@ async def _options(config: Config, unit: str, applied: Iterable[Applied]) -> Cha
     if not force:
         return await unitchange.drop(root, config, [topic])
     words = [word for one in force for word in one.words]
-    line = f'Environment="JAVA_OPTS={jvm.joined(force[-1].theirs, words)}"'
+    line = jvm.setting(jvm.joined(force[-1].theirs, words))
     why = _WHY_OPTIONS.format(", ".join(one.id for one in force))
     made = Addition(unit=unit, topic=topic, why=why, sections={"Service": (line,)})
     return await unitchange.add(root, config, [made])

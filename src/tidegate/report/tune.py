@@ -108,6 +108,8 @@ def told(applied: Applied, found: Result, whole: Result | None) -> str:
 
 
 def _verdict(applied: Applied, found: Result) -> str:
+    if not applied.measure:
+        return f"{found.verdict}: it shortens only {When.TROUBLE} or {When.CRASH}"
     if found.before is None or found.after is None:
         wanting = "before it" if found.before is None else "since"
         return f"{found.verdict}: no boot {wanting} is recorded with this phase"

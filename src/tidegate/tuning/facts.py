@@ -59,6 +59,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         unit: its name.
         command: its ``ExecStart=``.
         options: what ``JAVA_OPTS`` says.
+        quoted: there are quotes or escapes in ``options``, so that we add nothing to it.
         options_file: the file that sets it and wins over the unit; "" when none does.
         heap: bytes that its start script allows its heap by default; None: not known.
         restart: ``Restart=``.
@@ -72,6 +73,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""
     options: str = ""
     options_file: str = ""
+    quoted: bool = False
     heap: int | None = None
     restart: str = ""
     files_used: int = 0

@@ -27,6 +27,11 @@ def joined(theirs: str, ours: Iterable[str]) -> str:
     return " ".join([*have, *tolerant, *(word for word in new if word != TOLERANT)])
 
 
+def setting(options: str) -> str:
+    """Return the line of a unit file that sets ``JAVA_OPTS``; ``options`` without quotes (man systemd.exec: ``%`` begins a specifier)."""
+    return f'Environment="JAVA_OPTS={options.replace("%", "%%")}"'
+
+
 def heap(options: str) -> int | None:
     """Return the bytes that ``options`` allow the heap; None when they do not say."""
     found = None

@@ -106,13 +106,19 @@ def option_change(
 ) -> tuple[tuple[str, ...], str, Edit | None]:
     """Return the change that gives the JVM of ``service`` these options, how it is undone, and what we write for it.
 
-    A file that wins over any unit file is left to a person.
+    A file that wins over any unit file is left to a person, and so are options with quotes in them.
     """
     wanted, file = jvm.joined(service.options, words), service.options_file
     if file:
         change = (f"JAVA_OPTS={wanted}", f"in {file}, which wins over any unit file")
         return change, f"JAVA_OPTS={service.options} in {file}", None
-    change = (f'Environment="JAVA_OPTS={wanted}"', f"in a drop-in of {service.unit}")
+    if service.quoted:
+        change = (
+            f"add {' '.join(words)} to JAVA_OPTS of {service.unit}",
+            "there are quotes in it, which are not ours to take apart",
+        )
+        return change, "take them out again", None
+    change = (jvm.setting(wanted), f"in a drop-in of {service.unit}")
     return change, f"tidegate tune revert {name}", Edit(unit=service.unit, words=words)
 
 

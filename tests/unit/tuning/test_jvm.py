@@ -2,6 +2,7 @@
 import pytest
 
 from tidegate.tuning import jvm
+from tidegate.units.tree import File, Index, Tree
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,11 @@ def test_the_heap_is_what_the_last_option_says(options: str, bytes_: int | None)
 def test_a_collector_that_somebody_chose_is_seen() -> None:
     assert jvm.chooses_collector("-Xmx1G -XX:+UseZGC")
     assert not jvm.chooses_collector("-XX:+UseCompressedOops -Xmx1G")
+
+
+@pytest.mark.parametrize("options", ["-Xmx4G -XX:+UseSerialGC", "-Dp=100%", "-Dh=$HOME"])
+def test_systemd_reads_what_was_meant(options: str) -> None:
+    text = f"[Service]\nExecStart=/s\n{jvm.setting(options)}\n"
+    tree = Tree(entries={"/etc/systemd/system/s.service": File(text)})
+    words = [value for value, _ in Index(tree).unit("s.service").listed("Service", "Environment")]
+    assert words == [f"JAVA_OPTS={options}"]
