@@ -497,5 +497,31 @@ async def test_bash_reads_the_completion(tmp_path: Path) -> None:
         if shell == "bash":
             script = tmp_path / "tidegate.bash"
             script.write_text(done.out)
-            checked = await asyncio.create_subprocess_exec("bash", "-n", str(script))
-            assert await checked.wait() == 0
+            for line, offered in (
+                ("tidegate bo", {"boot"}),
+                ("tidegate boot e", {"explain", "export"}),
+                ("tidegate status --format ", {"table", "json"}),
+                ("tidegate why st", {"storage-pool/"}),
+                ("tidegate wait --tim", {"--timeout"}),
+            ):
+                assert await _completed(script, line) == offered
+
+
+_ASK_BASH = """
+compopt() { :; }
+source "$1"
+COMP_WORDS=($2) COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
+[[ $2 == *\\  ]] && COMP_WORDS+=("") && (( COMP_CWORD += 1 ))
+_tidegate
+printf "%s\\n" "${COMPREPLY[@]}"
+"""
+
+
+async def _completed(script: Path, line: str) -> set[str]:
+    """What bash offers after ``line``."""
+    asked = await asyncio.create_subprocess_exec(
+        *("bash", "-c", _ASK_BASH, "bash", str(script), line), stdout=subprocess.PIPE
+    )
+    out, _ = await asked.communicate()
+    assert asked.returncode == 0
+    return set(out.decode().split())
