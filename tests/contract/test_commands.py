@@ -270,6 +270,7 @@ async def test_wait_with_a_certificate_that_nobody_signed(tmp_path: Path) -> Non
     assert "unknown CA" in last_line(done.err)
     assert f"https://localhost:{port}" in last_line(done.err)
     assert "waiting does not help" in last_line(done.err)
+    assert "linstor.ca_file, or LS_ROOT_CA_FILE" in last_line(done.err)
 
 
 async def test_wait_with_a_ca_file_that_is_none(tmp_path: Path) -> None:

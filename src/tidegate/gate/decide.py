@@ -41,6 +41,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     code: str = ""
     """Of the finding that says so; empty when nothing is known of the subject."""
+    remedy: str = ""
+    """What to do about it, for a person."""
     since: float | None = None
     """Seconds since boot from which on it has been so; None when not known."""
 
@@ -95,9 +97,12 @@ def decide(
         )
     kind, code = _patience(case, pending, waited=waited, limit=limit, policy=policy)
     causes = case.causes(pending)
+    sentence = f"{_opening(kind, code, waited)}, {_count(done, len(wanted))}: {_named(causes)}"
+    if kind is VerdictKind.GIVE_UP and code is Exit.FAILING and causes[0].remedy:
+        sentence += f"; to do: {causes[0].remedy}"
     return Verdict(
         kind=kind,
-        sentence=f"{_opening(kind, code, waited)}, {_count(done, len(wanted))}: {_named(causes)}",
+        sentence=sentence,
         waiting_for=causes,
         exit_code=code,
         grade=grade,
@@ -175,7 +180,8 @@ class _Case:
                 found[cause.subject] = Waiting(
                     subject=cause.subject,
                     summary=cause.summary,
-                    code=self._code(cause.subject),
+                    code=self._worst(cause.subject, "code"),
+                    remedy=self._worst(cause.subject, "remedy"),
                     since=self._since(cause.subject),
                 )
         return tuple(
@@ -188,11 +194,10 @@ class _Case:
     def _first_cause(self, subject: Subject) -> SubjectState | None:
         return min(self._unready(subject), key=lambda state: state.subject.kind.depth, default=None)
 
-    def _code(self, subject: Subject) -> str:
-        worst = max(
-            self._about.get(subject, ()), key=lambda finding: finding.grade.badness, default=None
-        )
-        return worst.code if worst is not None else ""
+    def _worst(self, subject: Subject, what: str) -> str:
+        found = self._about.get(subject, ())
+        worst = max(found, key=lambda finding: finding.grade.badness, default=None)
+        return str(getattr(worst, what)) if worst is not None else ""
 
     def _since(self, subject: Subject) -> float | None:
         found = self._about.get(subject, ())

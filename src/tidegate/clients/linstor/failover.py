@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from typing import Final, TypeVar
 
 import aiohttp
+from msgspec.structs import replace
 
 import tidegate
 from tidegate.clients import http
@@ -197,9 +198,13 @@ class Controllers:
             self._tls = None  # certificates may have been renewed: read them again
 
     def _explained(self, base: str, trouble: Trouble) -> Trouble:
-        """LINSTOR hangs up without a word on a TLS client it does not know (data/linstor g_tls)."""
+        """LINSTOR hangs up without a word on a TLS client it does not know (data/linstor g_tls), a TLS port on one without TLS."""
+        if trouble.code == "controller.tls" and "unknown CA" in trouble.text:
+            return replace(trouble, hint=f"{trouble.hint}: linstor.ca_file, or LS_ROOT_CA_FILE")
         is_silent = trouble.code == "controller.disconnected" and base not in self._answered
-        if not (is_silent and base.startswith("https:")):
+        if is_silent and base.startswith("http:"):
+            return replace(trouble, hint=f"{trouble.hint}; if it stays: does that port want https?")
+        if not is_silent:
             return trouble
         shown = (
             "the one we have is not trusted" if self._to.has_client_certificate else "we have none"
