@@ -6,6 +6,7 @@ catalogues of finding codes: those of health, then those of the units of a boot.
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -101,6 +102,10 @@ def _default(key: str) -> str:
     return "found" if value in ("", ()) else f"`{value}`"
 
 
+_OUR_NOTES = re.compile(r" \((?:facts/|contract\.md)[^)]*\)")
+"""Where a rule comes from: for who reads the source, not for who sets a key."""
+
+
 def _docstrings() -> dict[str, dict[str, str]]:
     """Return field -> section -> the string under it, from the source of the model; the class's own text under ""."""
     sections = {kind.__name__: name for name, kind in _sections().items()}
@@ -113,7 +118,8 @@ def _docstrings() -> dict[str, dict[str, str]]:
             for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     text = after.value.value if _is_text(after) else ""  # type: ignore[union-attr]
-                    found.setdefault(field.target.id, {})[sections[node.name]] = str(text)
+                    text = _OUR_NOTES.sub("", str(text))
+                    found.setdefault(field.target.id, {})[sections[node.name]] = text
     return found
 
 

@@ -84,30 +84,41 @@ class IncusConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How the Incus daemon of this host is reached."""
 
     use: Use = Use.AUTO
+    """auto: asked where it is; off: never."""
     socket: str = ""
     """Path. Found: ``/run/incus/unix.socket``, else ``/var/lib/incus/unix.socket`` (facts/incus.md R1)."""
     deadline: Seconds = 5.0
+    """Limit of one call."""
 
 
 class SystemdConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which units this host calls what."""
 
     use: Use = Use.AUTO
+    """auto: asked over D-Bus where this host runs systemd; off: never."""
     incus_unit: str = "incus.service"
+    """The unit that runs incusd."""
     incus_socket_unit: str = "incus.socket"
+    """Its socket."""
     incus_startup_unit: str = "incus-startup.service"
+    """The unit that has incusd started at boot."""
     satellite_unit: str = "linstor-satellite.service"
+    """This node's satellite."""
     controller_unit: str = "linstor-controller.service"
+    """The controller, should it run on this host."""
     deadline: Seconds = 2.0
+    """Limit of one call."""
 
 
 class DrbdConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How DRBD's state is read."""
 
     use: Use = Use.AUTO
+    """auto: asked where its module is; off: never."""
     drbdsetup: str = "drbdsetup"
     """The program: a name on the PATH, or a path."""
     deadline: Seconds = 3.0
+    """Limit of one call of drbdsetup."""
 
 
 class DevicesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
