@@ -22,7 +22,7 @@ def tell(tale: tales.Tale) -> None:
             scene.watch(HELD_AT)
             held(tale, scene, f"{variant}, before the shutdown")
             released(tale, scene)
-    for variant in (Variant.STOCK, Variant.GATE_AGENT, Variant.GUARD_AGENT):
+    for variant in (Variant.STOCK, Variant.GATE_AGENT):
         _goes_down(tale, variant)
 
 
