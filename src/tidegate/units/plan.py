@@ -15,6 +15,7 @@ import msgspec
 from tidegate.core.finding import Finding
 from tidegate.core.trouble import Trouble
 from tidegate.units import choice, cycles, dropins, names, packaging, render, show, traps
+from tidegate.units.deadlock import Controller
 from tidegate.units.host import (
     AGENT_UNIT,
     DEVICES_UNIT,
@@ -72,6 +73,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Trouble, ...] = ()
     offers: tuple[str, ...] = ()
     """With refusals: what works here instead."""
+    controller: Controller = Controller()
+    """Where it takes the controller to be."""
     known: Known = Known()
     """What it rests on besides unit files; kept with what is applied."""
 
@@ -84,6 +87,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def make(host: HostView, options: Options) -> Plan:
     """Return the plan for ``host``; never raises for what a host may look like."""
+    found = _made(host, options)
+    return msgspec.structs.replace(found, known=host.known, controller=host.controller)
+
+
+def _made(host: HostView, options: Options) -> Plan:
     bare = without_ours(host.tree)
     index = Index(bare)
     unfit = tuple(_unfit(options))
@@ -156,7 +164,14 @@ def trees(host: HostView, plan: Plan) -> tuple[Tree, Tree]:
 
 def refused(plan: Plan, refusals: tuple[Trouble, ...]) -> Plan:
     """Return what is left of ``plan`` when it is refused: what was found, and nothing to do."""
-    return Plan(packaging=plan.packaging, today=plan.today, left=plan.left, refusals=refusals)
+    return Plan(
+        packaging=plan.packaging,
+        today=plan.today,
+        left=plan.left,
+        refusals=refusals,
+        controller=plan.controller,
+        known=plan.known,
+    )
 
 
 def removal(tree: Tree) -> tuple[Change, ...]:
@@ -291,7 +306,6 @@ def _proven(host: HostView, bare: Tree, plan: Plan, wanted: Iterable[str]) -> Pl
         enable={path: to for path, to in links.items() if path not in host.tree.entries},
         disable={path: to for path, to in stale.items() if path in host.tree.entries},
         links=links,
-        known=host.known,
     )
 
 

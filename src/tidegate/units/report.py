@@ -54,6 +54,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.packaging is not None:
         of = plan.packaging
         yield f"Incus as packaged by {of.incus}, satellite: {of.satellite}, LXCFS: {of.lxcfs or 'none'}"
+        yield from wrapped("; ".join(_rests_on(plan)), "", hang="  ")
     if plan.strategy is not None:
         yield f"strategy: {plan.strategy}"
         for reason in plan.reasons:
@@ -75,6 +76,22 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield from wrapped(f"- {offer}", "  ")
         return
     yield from _changes(plan)
+
+
+def _rests_on(plan: Plan) -> Iterator[str]:
+    """Tell what the plan rests on besides unit files."""
+    where, known = plan.controller, plan.known
+    instance = f" ({where.instance})" if where.instance else ""
+    drbd = ", its database on DRBD here" if where.database_on_drbd else ""
+    yield f"LINSTOR controller: {where.place}{instance}{drbd}"
+    pools = [
+        f"{pool.name} {pool.provider}{f' ({pool.directory})' if pool.directory else ''}"
+        for pool in known.storage_pools or ()
+    ]
+    none = "none" if known.storage_pools is not None else "not known"
+    yield f"storage pools: {', '.join(pools) or none}"
+    words = {None: "not known", True: "member of a cluster", False: "standalone"}
+    yield f"Incus: {words[known.incus.clustered]}"
 
 
 def _changes(plan: Plan) -> Iterator[str]:

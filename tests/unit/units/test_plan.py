@@ -5,7 +5,7 @@ import pytest
 from tests import unit_trees
 
 from tidegate.config.policy import FailPolicy
-from tidegate.units import plan, render
+from tidegate.units import plan, render, report
 from tidegate.units.deadlock import BroughtUpBy, Controller, Place
 from tidegate.units.graph import Graph
 from tidegate.units.host import (
@@ -169,6 +169,21 @@ def test_a_host_on_which_nobody_enabled_incus_is_not_made_to_start_it() -> None:
     found = made(unit_trees.host(tree=type(tree)(entries=entries)))
     assert "Wants=incus.service" not in found.drop_ins[LIMIT]
     assert "units.not-started" in {finding.code for finding in found.left}
+
+
+def test_what_the_plan_rests_on_is_shown_also_where_it_refuses() -> None:
+    pools = (
+        StoragePool(name="fast", provider="LVM_THIN"),
+        StoragePool(name="slow", provider="FILE_THIN", directory="/srv/slow"),
+    )
+    host = unit_trees.host(
+        controller=IN_CTL, storage_pools=pools, incus=IncusView(clustered=True, listens=True)
+    )
+    for strategy in (Strategy.GUARD, Strategy.GATE):
+        shown = " ".join(report.text(made(host, strategy=strategy)).split())
+        assert "LINSTOR controller: instance-here (default/ctl);" in shown
+        assert "storage pools: fast LVM_THIN, slow FILE_THIN (/srv/slow);" in shown
+        assert "Incus: member of a cluster" in shown
 
 
 def test_images_on_linstor_get_the_gate_and_never_the_guard() -> None:
