@@ -43,6 +43,27 @@ PATTERNS: Final = (
         regex=r"after (?P<seconds>[\d.]+) s: (?P<sentence>.*)",
     ),
     _own(
+        Kind.GUARD_HELD,
+        "answered with not ready: ",
+        "pool mount answered with not ready: waits for 0 s, 1 of 4 ready: volume/r0/0: LINSTOR gives no device path",
+        regex=r"answered with not ready: (?P<sentence>.*)",
+        subject="satellite",
+    ),
+    _own(
+        Kind.GUARD_HELD,
+        "volumes of ",
+        "volumes of r0 held: the controller gives an empty list of volumes",
+        regex=r"^volumes of (?P<resource>\S+) (?:held|refused after [\d.]+ s): (?P<sentence>.*)",
+        subject="volume/{resource}/0",
+    ),
+    _own(
+        Kind.GUARD_PASSED,
+        " goes on after ",
+        "volumes of r0 goes on after 1.2 s",
+        regex=r"^volumes of (?P<resource>\S+) goes on after ",
+        subject="volume/{resource}/0",
+    ),
+    _own(
         Kind.ACTION_DONE,
         " s)",
         "instance/default/c3: started (0.29 s)",

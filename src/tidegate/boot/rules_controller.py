@@ -40,6 +40,12 @@ _FOUND: Final = {
     "controller.disconnected": "controller.unreachable",
 }
 """The agent's findings about the controller, and the causes that they prove."""
+_BY_AGENT: Final = {
+    "controller.black-holed": "could not be reached in time",
+    "controller.hung": "took the connection and did not answer in time",
+    "controller.refused": "refused the connection: nothing listened on its port",
+    "controller.unreachable": "could not be reached",
+}
 _SILENCE: Final = 10.0
 """Seconds without a line of incusd, while it sets up its pools, that a fast machine never needs."""
 _SLOWNESS: Final = 15.0
@@ -51,7 +57,9 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
     code, text = _CODES[wrong]
     begin, last = events[0].at, events[-1].last or events[-1].at
     found = _agent_says(case)
-    if wrong is Wrong.CONTROLLER_TIMEOUT and found is not None:
+    by_guard = wrong is Wrong.CONTROLLER_ERROR and "Tidegate: " in events[0].detail
+    if (wrong is Wrong.CONTROLLER_TIMEOUT or by_guard) and found is not None:
+        text = _BY_AGENT.get(_FOUND[found.data["code"]], text)
         code = _FOUND[found.data["code"]]
     until = f" from {secs(begin)} to {secs(last)}" if last > begin else f" at {secs(begin)}"
     key = case.graph.add(

@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tidegate's own part in a boot: what its gate and its guard held, and for what; what its agent did."""
 
-import re
 from typing import Final
 
-from tidegate.boot import (
-    rules_controller,
-    rules_devices,
-    rules_exit,
-    rules_module,
-    rules_satellite,
-    rules_storage,
-    satellite,
-)
+import msgspec
+
+from tidegate.boot import rules_held
 from tidegate.boot.case import Case, name, secs
-from tidegate.boot.errors import Wrong
+from tidegate.boot.code import AGENT
 from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT
-from tidegate.boot.model import Confidence, Event, Kind
+from tidegate.boot.model import Event, Kind
 
 _WORTH_SAYING: Final = 5.0
 _FAULT: Final = 5.0
@@ -82,88 +75,16 @@ def _waited_for(case: Case, waits: list[Event], begin: float, end: float) -> lis
     firsts: dict[str, Event] = {}
     starts = [begin, *(one.at for one in waits[1:])]
     for wait, since, after in zip(waits, starts, [*starts[1:], end], strict=True):
-        layer = _layer(wait)
+        layer = rules_held.layer_of(wait)
         longest[layer] = longest.get(layer, 0.0) + after - since
         firsts.setdefault(layer, wait)
     keys = []
     for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):
         if seconds >= _FAULT:
-            key = _cause(case, layer, firsts[layer], begin, end)
+            key = rules_held.cause(case, layer, firsts[layer], begin, end)
             if key:
                 keys.append(key)
     return keys
-
-
-_SUBJECT: Final = re.compile(
-    r"(?:ready: |^)(?P<layer>host|controller|satellite|storage-pool|volume|pool|incus|instance)\b"
-)
-
-
-def _layer(wait: Event) -> str:
-    """Return the layer of what a gate waits for: by its field, or by its words."""
-    cause = wait.data.get("cause", "")
-    if cause:
-        return cause.partition(".")[0]
-    found = _SUBJECT.search(wait.data.get("sentence", ""))
-    return found["layer"] if found is not None else ""
-
-
-def _cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str:
-    text = wait.data.get("sentence", "")
-    if layer == "satellite":
-        return _satellite(case, begin, end)
-    if layer == "controller":
-        return _controller(case, wait, text, end)
-    if layer in {"volume", "device"}:
-        return _volume(case, wait, text, end)
-    if layer == "host":
-        return rules_module.module(case, Wrong.MODULE_MISSING, [wait], end)
-    if layer == "storage-pool":
-        return rules_storage.missing(case)
-    return ""
-
-
-def _satellite(case: Case, begin: float, end: float) -> str:
-    steps = satellite.start(case.facts)
-    gone = rules_exit.ended(case, end)
-    if gone:
-        return gone
-    if not steps.spoke:
-        return rules_satellite.why_offline(case, begin, end)
-    return rules_satellite.no_controller(case, steps) or rules_satellite.never_synced(case, steps)
-
-
-def _controller(case: Case, wait: Event, text: str, end: float) -> str:
-    code = rules_controller.code_of_words(text) or {
-        "controller.refused": "controller.refused",
-        "controller.timeout": "controller.hung",
-        "controller.timeout-connect": "controller.black-holed",
-        "controller.error": "controller.error",
-    }.get(wait.data.get("cause", ""), "controller.unreachable")
-    return case.graph.add(
-        code,
-        "controller",
-        f"The controller did not answer as it should until {secs(end)}: {text[:160]}.",
-        begin=wait.at,
-        end=end,
-        events=[wait],
-    )
-
-
-def _volume(case: Case, wait: Event, text: str, end: float) -> str:
-    steps = satellite.start(case.facts)
-    if steps.spoke:
-        return rules_devices.standing_still(case, steps) or rules_storage.missing(case)
-    path = "path" in text and "device" in text
-    return case.graph.add(
-        "volume.path-missing" if path else "devices.late",
-        "satellite",
-        f"The node was ONLINE and its devices were not there until {secs(end)}: {text[:160]}.",
-        begin=wait.at,
-        end=end,
-        events=[wait],
-        confidence=Confidence.LIKELY,
-    )
 
 
 def _guard(case: Case) -> None:
@@ -181,6 +102,9 @@ def _guard(case: Case) -> None:
         )
 
 
+_DONE: Final = "Nothing: the agent started what had waited for it, the moment it could."
+
+
 def _agent(case: Case) -> None:
     done = [
         event
@@ -190,6 +114,9 @@ def _agent(case: Case) -> None:
     ]
     if not done:
         return
+    for key, cause in list(case.graph.nodes.items()):
+        if cause.remedy == AGENT:  # it runs here already
+            case.graph.nodes[key] = msgspec.structs.replace(cause, remedy=_DONE)
     who = ", ".join(dict.fromkeys(name(event.subject) for event in done[:8]))
     case.graph.add(
         "agent.acted",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """For each kind of error that Incus tells: the cause that stands before it."""
 
-from tidegate.boot import rules_controller, rules_devices, rules_satellite
+from tidegate.boot import rules_controller, rules_devices, rules_held, rules_satellite
 from tidegate.boot.case import Case, secs, span
 from tidegate.boot.errors import CONTROLLER, Wrong
 from tidegate.boot.model import Event
@@ -10,6 +10,9 @@ from tidegate.boot.model import Event
 def root(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str:
     """Return the cause that stands before errors of one kind; empty where the error is all that is known."""
     first, last = span(events)
+    held = rules_held.by_guard(case, events, end)
+    if held:
+        return held
     if wrong is Wrong.NODE_OFFLINE:
         return rules_satellite.why_offline(case, first, last)
     if wrong in CONTROLLER:

@@ -117,6 +117,12 @@ EXPECTED = {
     "lab/s5-gate-1.txt.gz": ("devices.late", Status.LATE, "holds Incus"),
     "lab/s6-gate-1.txt.gz": ("controller.error", Status.LATE, "answered 500"),
     "lab/s9-gate-1.txt.gz": ("volume.path-missing", Status.LATE, "holds Incus"),
+    # … and with our guard, which answers Incus in the controller's place
+    "lab/s4-guard-agent.txt.gz": ("devices.late", Status.LATE, "answered with not ready"),
+    "lab/s7-guard-agent.txt.gz": ("controller.black-holed", Status.LATE, "no connection within"),
+    "lab/s8-guard-agent.txt.gz": ("controller.hung", Status.LATE, "no complete answer"),
+    "lab/s9-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "no device path"),
+    "lab/s10-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "empty list of volumes"),
     "lab/s10-stock.txt.gz": ("incus.panic", Status.DOWN, "index out of range [0] with length 0"),
     "lab/naive-recipe-stock.txt.gz": (
         "satellite.start-timeout",

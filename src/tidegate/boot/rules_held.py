@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Tidegate's gate and guard held Incus for, and the cause that stands before it.
+
+Where the guard answers, Incus hears of a node that is OFFLINE (or of a controller with an error) what the guard knows better: it says in its
+own line what it is (``guard.rules``, ``guard.holding``), and that counts.
+"""
+
+import re
+from typing import Final
+
+from tidegate.boot import (
+    rules_controller,
+    rules_devices,
+    rules_exit,
+    rules_module,
+    rules_satellite,
+    rules_storage,
+    satellite,
+)
+from tidegate.boot.case import Case, secs
+from tidegate.boot.errors import Wrong
+from tidegate.boot.model import Confidence, Event, Kind
+
+_NEAR: Final = 3.0
+"""Seconds between what the guard says and what Incus says of it."""
+_OWN_WORDS: Final = re.compile(r"Tidegate: \S+ cannot be used on \S+ yet: (?P<why>[^']*)")
+
+
+_COUNTS: Final = re.compile(r"^waits for [\d.]+ s, \d+ of \d+ ready: ")
+
+
+def by_guard(case: Case, events: list[Event], end: float | None) -> str:
+    """Return the cause that the guard named, where Incus's errors are its answer; else empty."""
+    first = events[0]
+    words = _OWN_WORDS.search(first.detail)
+    said = next((e for e in case.facts.all(Kind.GUARD_HELD) if abs(e.at - first.at) <= _NEAR), None)
+    if words is None and (said is None or "offline" not in first.detail):
+        return ""
+    text = words["why"] if words is not None else (said or first).data.get("sentence", "")
+    told = said or first
+    wait = Event(
+        kind=Kind.GUARD_HELD,
+        subject=told.subject,
+        at=told.at,
+        data={"sentence": text},
+        evidence=told.evidence,
+    )
+    volume = words is not None or "list of volumes" in text
+    layer = "volume" if volume else layer_of(wait)
+    until = end if end is not None else case.facts.end
+    return cause(case, layer, wait, told.at, until)
+
+
+_SUBJECT: Final = re.compile(
+    r"(?:ready: |^)(?P<layer>host|controller|satellite|storage-pool|volume|pool|incus|instance)\b"
+)
+
+
+def layer_of(wait: Event) -> str:
+    """Return the layer of what is waited for: by its field, or by its words."""
+    cause = wait.data.get("cause", "")
+    if cause:
+        return cause.partition(".")[0]
+    found = _SUBJECT.search(wait.data.get("sentence", ""))
+    return found["layer"] if found is not None else ""
+
+
+def cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str:
+    """Return the cause of what was waited for from ``begin`` to ``end``; empty where it is a normal start."""
+    text = _COUNTS.sub("", wait.data.get("sentence", ""))
+    if layer == "satellite":
+        return _satellite(case, begin, end)
+    if layer == "controller":
+        return _controller(case, wait, text, end)
+    if layer in {"volume", "device"}:
+        return _volume(case, wait, text, end)
+    if layer == "host":
+        return rules_module.module(case, Wrong.MODULE_MISSING, [wait], end)
+    if layer == "storage-pool":
+        return rules_storage.missing(case)
+    return ""
+
+
+def _satellite(case: Case, begin: float, end: float) -> str:
+    steps = satellite.start(case.facts)
+    gone = rules_exit.ended(case, end)
+    if gone:
+        return gone
+    if not steps.spoke:
+        return rules_satellite.why_offline(case, begin, end)
+    return rules_satellite.no_controller(case, steps) or rules_satellite.never_synced(case, steps)
+
+
+def _controller(case: Case, wait: Event, text: str, end: float) -> str:
+    code = rules_controller.code_of_words(text) or {
+        "controller.refused": "controller.refused",
+        "controller.timeout": "controller.hung",
+        "controller.timeout-connect": "controller.black-holed",
+        "controller.error": "controller.error",
+    }.get(wait.data.get("cause", ""), "controller.unreachable")
+    return case.graph.add(
+        code,
+        "controller",
+        f"The controller did not answer as it should until {secs(end)}: {text[:160]}.",
+        begin=wait.at,
+        end=end,
+        events=[wait],
+    )
+
+
+def _volume(case: Case, wait: Event, text: str, end: float) -> str:
+    steps = satellite.start(case.facts)
+    if steps.spoke:
+        return rules_devices.standing_still(case, steps) or rules_storage.missing(case)
+    path = ("path" in text and "device" in text) or "list of volumes" in text
+    return case.graph.add(
+        "volume.path-missing" if path else "devices.late",
+        "satellite",
+        f"The node was ONLINE and its devices were not there until {secs(end)}: {text[:160]}.",
+        begin=wait.at,
+        end=end,
+        events=[wait],
+        confidence=Confidence.LIKELY,
+    )
