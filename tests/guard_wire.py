@@ -80,9 +80,20 @@ class Wire:
         self.asked: list[Asked] = []
         self.heard = asyncio.Event()
         self.continues = False
+        self.ends = ""
+        """How a connection ends after an answer: "reset", "close"; "" not."""
+        self.huge = 0
+        """MiB that ``/huge`` answers; ``swallowed`` counts what it was sent."""
+        self.swallowed = 0
         self.version = answer(VERSION)
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition`` holds."""
+        async with asyncio.timeout(_WITHIN):
+            while not condition():  # noqa: ASYNC110  it may be about anything
+                await asyncio.sleep(0.01)
 
     @property
     def url(self) -> str:
@@ -98,6 +109,11 @@ class Wire:
             server.close()
             self.drop()
             await server.wait_closed()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     def says(self, fixed: bytes) -> None:
         """Answer everything with these bytes from now on, the version too."""
@@ -124,6 +140,8 @@ class Wire:
         names = {name.lower(): value for name, value in headers}
         if self.continues and "expect" in names:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if target == "/huge":
+            return await self._pour(reader, writer, int(names["content-length"]))
         asked = Asked(
             method=method, target=target, headers=headers, body=await _body(reader, names)
         )
@@ -140,7 +158,20 @@ class Wire:
         kept = said.index(b"\r\n\r\n") + 4 if method == "HEAD" else len(said)
         writer.write(said[:kept])
         await writer.drain()
-        return b"connection: close" not in said.partition(b"\r\n\r\n")[0].lower()
+        if self.ends == "reset":
+            writer.transport.abort()
+        return not self.ends and b"connection: close" not in said.partition(b"\r\n\r\n")[0].lower()
+
+    async def _pour(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int
+    ) -> bool:
+        while self.swallowed < length:
+            self.swallowed += len(await reader.read(1 << 20))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (self.huge << 20))
+        for _ in range(self.huge):
+            writer.write(b"\x5a" * (1 << 20))
+            await writer.drain()
+        return True
 
 
 class Line:
@@ -214,10 +245,10 @@ def _head(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 async def _body(reader: asyncio.StreamReader, names: dict[str, str]) -> bytes:
     if "chunked" in names.get("transfer-encoding", ""):
         found = b""
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        while size := int((await reader.readuntil(b"\n")).split(b";")[0], 16):
             found += await reader.readexactly(size)
             await reader.readexactly(2)
-        while (await reader.readline()).strip():
+        while (await reader.readuntil(b"\n")).strip():
             pass
         return found
     return await reader.readexactly(int(names.get("content-length", "0")))

@@ -138,6 +138,44 @@ async def test_a_restart_loses_no_new_request(tmp_path: Path, number: signal.Sig
             assert (await asked)[0] == 200
 
 
+STRANGER = """
+import base64, encodings.idna, os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+port, login, leaves = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+line = socket.create_connection(("127.0.0.1", port))
+more = f"Authorization: Basic {base64.b64encode(login.encode()).decode()}\\r\\n" if login else ""
+line.sendall(f"DELETE /v1/nodes/n1 HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n{more}\\r\\n".encode())
+if leaves:
+    sys.exit()
+print(line.recv(65536).decode())
+"""
+"""Another user of this host, who asks, and may leave before he is answered: then the kernel calls his socket root's."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize(
+    ("login", "leaves", "status"),
+    [("", "", 403), ("tidegate:guess", "", 403), ("tidegate:p", "", 200), ("", "leaves", None)],
+    ids=["nothing", "a guess", "the secret", "nothing, and leaves"],
+)
+async def test_another_user_of_this_host_gets_nothing(
+    tmp_path: Path, login: str, leaves: str, status: int | None
+) -> None:
+    """The guard has what opens the controllers; it lends that to root and to who was given the secret (safety 6)."""
+    async with host(tmp_path) as (systemd, controller), systemd.running():
+        for _ in range(20 if leaves else 1):
+            asks = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-IS", "-c", STRANGER, systemd.url.rpartition(":")[2]),
+                *(login, leaves),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await asks.communicate()
+        assert (await call(f"{systemd.url}/v1/x"))[0] == 200, "root is served"
+    assert status is None or said.startswith(f"HTTP/1.1 {status} ".encode())
+    asked = [method for method, _, _ in controller.asked]
+    assert asked == (["DELETE", "GET"] if status == 200 else ["GET"])
+
+
 async def test_without_a_socket_or_a_record_it_says_so(tmp_path: Path) -> None:
     async with host(tmp_path) as (systemd, _):
         process = await systemd.start(sockets=False)

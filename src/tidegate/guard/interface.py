@@ -113,7 +113,7 @@ Verdict = Forward | ForwardThen | Reply
 BODY_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of an answer that `ForwardThen` fetches; a longer one passes unreviewed. (One node or one resource's volumes: some kB.)"""
 REQUEST_LIMIT: Final = 64 * 1024
-"""Bytes of a named call's request body; a longer one is forwarded as if it were not named (Incus sends ``{}``)."""
+"""Bytes of a request's body that is taken whole (Incus sends ``{}``); a call with a longer one is forwarded as if it were not named."""
 
 
 class Ask(Protocol):

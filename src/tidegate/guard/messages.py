@@ -57,7 +57,7 @@ async def go_on(request: web.BaseRequest) -> None:
 
 
 async def small_body(request: web.BaseRequest) -> bytes | None:
-    """Return the body of a named call; None when it is too long to be one."""
+    """Return a body that is worth no stream; None for one that is long, or of unknown length."""
     length = request.content_length
     if not request.body_exists:
         return b""

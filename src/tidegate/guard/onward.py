@@ -109,7 +109,8 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         """Make a call and return when its answer begins. Raises ClientError within the class's limits.
 
-        Repeated once on another connection: what was certainly not sent, and a GET whose kept connection turned out to be closed.
+        Asked again: what was certainly not sent, of each controller that may be the active one by then; and once a GET that was, whose
+        connection broke off.
         """
         patience = limits.PATIENCE[kind]
         loop = asyncio.get_running_loop()
@@ -144,7 +145,8 @@ class Upstream:
         body: bytes | AsyncIterator[bytes] | None,
     ) -> aiohttp.ClientResponse:
         patience = limits.PATIENCE[kind]
-        for again in (False, True):
+        asked = refused = 0
+        while True:
             url = await self.directory.find(patience.answer, patience.hung)
             try:
                 return await self.session().request(
@@ -156,9 +158,6 @@ class Upstream:
                     ssl=self.tls_for(url),
                 )
             except (aiohttp.ClientError, OSError) as error:
-                unsent = isinstance(
-                    error, aiohttp.ClientConnectorError | aiohttp.ClientConnectionResetError
-                )
                 found = http.trouble(
                     error,
                     system="controller",
@@ -166,14 +165,21 @@ class Upstream:
                     deadline=patience.answer,
                     connect_limit=http.CONNECT_LIMIT,
                 )
-                if unsent:
+                if is_unsent(error):
+                    refused += 1
                     self.directory.lost(url, found)
+                    again = not isinstance(body, AsyncIterator)
                 else:
+                    asked += 1
                     self.directory.suspect()
-                repeatable = body is None and (unsent or method in {"GET", "HEAD"})
-                if again or not repeatable:
+                    again = asked == 1 and method in {"GET", "HEAD"} and body is None
+                if not again or refused > len(self.directory.urls):
                     raise errors.ClientError(found) from error
-        raise AssertionError("two attempts end")
+
+
+def is_unsent(error: Exception) -> bool:
+    """Return True when nothing of the call can have reached a controller: no connection, or one that was closed before."""
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectionResetError)
 
 
 def failed(trouble: Trouble) -> Answer:

@@ -300,8 +300,10 @@ class Guard:
     ) -> web.StreamResponse:
         """Pass the call on, and its answer back, piece by piece."""
         headers = await self._headers(messages.texts(call.headers))
+        if body is None:
+            body = await messages.small_body(request)
         data: bytes | AsyncIterator[bytes] | None = body or None
-        if body is None and request.body_exists:
+        if body is None:
             length = request.headers.get(hdrs.CONTENT_LENGTH)
             headers += [(hdrs.CONTENT_LENGTH, length)] if length is not None else []
             data = messages.pieces(request)
