@@ -196,10 +196,8 @@ class Setup:
         changed = await unitchange.disable_guard(self._root, self._config)
         await self._units(Manager.stop_unit, (GUARD_SOCKET, GUARD_UNIT))
         gone = [*changed.paths]
-        ours = [self._env, self._file]
-        if kept.drop_in:
-            ours.append(self._drop_in)
-        for path in ours:
+        # The record last: killed before, we still know what is ours.
+        for path in (self._env, *((self._drop_in,) if kept.drop_in else ()), self._file):
             if path.exists():
                 files.remove(path)
                 gone.append(str(path))
@@ -224,7 +222,7 @@ class Setup:
         in_use = None
         if key is not None and environment is not None:
             listed = key if kept.form is Form.CLUSTER else environment.get("LS_CONTROLLERS", "")
-            in_use = enabling.names_guard(listed) and (kept.form is Form.CLUSTER or not key)
+            in_use = enabling.is_whole(listed) and (kept.form is Form.CLUSTER or not key)
         return Status(
             enabled=True,
             record=kept,
@@ -309,6 +307,7 @@ class Setup:
         own = before is not None and before.drop_in
         return Seen(
             key=told.key,
+            old=before.old if before is not None else "",
             members=told.members,
             controllers=found.linstor.controllers if found.trouble is None else (),
             configured=bool(self._config.linstor.controllers) and not own,

@@ -139,7 +139,7 @@ def _lines(found: "Status") -> list[str]:
         lines.append(f"whether Incus asks it is not known: {found.trouble}")
     elif not found.in_use:
         lines.append(
-            "Incus does not ask it: its list of controllers does not name the guard first; "
+            "Incus does not ask it as it should: its list of controllers does not name the guard first and a controller behind it; "
             "`tidegate guard enable` puts it right"
         )
     else:

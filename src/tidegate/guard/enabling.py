@@ -33,6 +33,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     """The value of `KEY` now; "" when it is not set."""
+    old: str = ""
+    """What it was before us, by the record of an earlier `enable`; "" without one."""
     members: tuple[Member, ...] = ()
     """Empty on a standalone server."""
     controllers: tuple[str, ...] = ()
@@ -81,10 +83,12 @@ def enable(seen: Seen, asked: Form | None) -> Intent | Trouble:
             text=f"the key is the same on every member, and not every member can prove its guard now: {listed}",
             hint="try again when all members are Online; or use the form of the node where the key is empty",
         )
-    final = value(seen.key, seen.controllers)
+    # An earlier one that was cut off between the two steps has left the guard alone there.
+    stood = seen.old if seen.key == URL and seen.old else seen.key
+    final = value(stood, seen.controllers)
     if seen.key == final:
-        return Intent(form=form, old=seen.key, notes=notes)
-    return Intent(form=form, steps=(URL, final), old=seen.key, notes=notes)
+        return Intent(form=form, old=stood, notes=notes)
+    return Intent(form=form, steps=(URL, final), old=stood, notes=notes)
 
 
 def value(key: str, real: Sequence[str]) -> str:
@@ -114,6 +118,11 @@ def names_guard(key: str) -> bool:
     """Return True when Incus asks the guard first by this value of the key."""
     listed = controllers.parse_list(key)
     return bool(listed) and _is_guard(listed[0])
+
+
+def is_whole(key: str) -> bool:
+    """Return True when a controller stands behind the guard, too: without one Incus has nobody to go on to."""
+    return names_guard(key) and bool(without_guard(key))
 
 
 def drop_in(urls: Sequence[str]) -> str:

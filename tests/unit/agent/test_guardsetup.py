@@ -6,6 +6,7 @@ import itertools
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +14,9 @@ from aiohttp import ClientError, ClientSession, web
 from tests.contract.units.test_apply import host_root, state
 
 from tidegate.agent.guardsetup import Setup
+from tidegate.clients import files
 from tidegate.clients.errors import ClientError as Refused
+from tidegate.clients.incus.client import IncusClient
 from tidegate.config.model import Config, IncusConfig, LinstorConfig, SystemdConfig, Use
 from tidegate.guard import enabling, record
 from tidegate.guard.enabling import KEY
@@ -193,7 +196,10 @@ async def test_the_clusters_key_is_proven_set_and_given_back(
         assert status.enabled
         assert status.in_use
         assert status.answers is None
+        incus.key = URL
+        assert not (await setup.status()).in_use, "an enable that was cut off is seen"
         await setup.enable(None, lambda: next(tokens))
+        assert incus.key == f"{URL},{old}"
         assert record.read((root / FILE).read_bytes()).old == old
         await setup.disable()
         assert incus.key == old
@@ -218,6 +224,82 @@ async def test_a_member_without_a_guard_is_found_out_and_the_key_stays(
         incus.others = incus.guard
         assert (await setup.enable(None, lambda: next(tokens))).trouble is None
         assert incus.key == f"{URL},{old}"
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Each file with what is in it; an empty directory may stay."""
+    return {str(one): one.read_bytes() for one in sorted(root.rglob("*")) if one.is_file()}
+
+
+class Killed(BaseException):
+    """What a SIGKILL is to the code that it meets."""
+
+
+class Kill:
+    """Kills at the n-th thing that is written, on this host or in Incus: before it, or just after."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> None:
+        self.left = at
+        self._after = after
+        for owner, name in ((files, "write"), (files, "remove"), (files, "make_directory")):
+            self._wrap(monkeypatch, owner, name)
+        real = IncusClient.set_server
+
+        async def set_server(client: IncusClient, *given: Any, **more: Any) -> None:
+            self._count(before=True)
+            await real(client, *given, **more)
+            self._count(before=False)
+
+        monkeypatch.setattr(IncusClient, "set_server", set_server)
+
+    def _wrap(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def wrapped(*given: Any, **more: Any) -> Any:
+            self._count(before=True)
+            found = real(*given, **more)
+            self._count(before=False)
+            return found
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+    def _count(self, *, before: bool) -> None:
+        if before:
+            self.left -= 1
+        if self.left == 0 and before is not self._after:
+            raise Killed
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("verb", ["enable", "disable"])
+async def test_killed_at_any_moment_nothing_is_forgotten(
+    root: Path, tokens: Iterator[str], verb: str, after: bool
+) -> None:
+    """Done again it is as if it had gone well the first time; taken back, every byte and Incus's old value are there again."""
+    for at in itertools.count(1):
+        before = contents(root)
+        async with host(root, key="{real}") as (setup, incus, _):
+            old = incus.key
+            if verb == "disable":
+                await setup.enable(None, lambda: next(tokens))
+            with pytest.MonkeyPatch.context() as patched:
+                kill = Kill(patched, at, after=after)
+                with contextlib.suppress(Killed):
+                    await (
+                        setup.enable(None, lambda: next(tokens))
+                        if verb == "enable"
+                        else setup.disable()
+                    )
+            if at % 2:
+                outcome = await setup.enable(None, lambda: next(tokens))
+                assert outcome.trouble is None, (at, outcome)
+                assert incus.key == f"{URL},{old}", at
+            await setup.disable()
+            assert incus.key == old, at
+            assert contents(root) == before, at
+        if kill.left > 0:
+            break
+    assert at > 5
 
 
 async def test_a_guard_that_does_not_answer_is_no_guard(root: Path, tokens: Iterator[str]) -> None:
