@@ -16,7 +16,7 @@ from tests.lab.variants import Variant
 
 from tidegate.sim.faults import FaultKind
 
-SAYS = "the guard dead, hung once or at every start, killed and started anew while Incus starts"
+SAYS = "the guard dead, hung once or at every start, killed and started anew while Incus starts; a shutdown with a hung controller"
 GUARD = "tidegate-guard.service"
 SOCKET = "tidegate-guard.socket"
 LATE = 8.0
@@ -28,6 +28,8 @@ TWICE = 16.0
 CLOSED = 30.0
 """Second by which all runs without a guard that hangs at every start."""
 FAULT_END = 12.0
+DOWN = 45.0
+"""Seconds that a shutdown may take while the controller hangs."""
 _NOWHERE = "[Service]\nExecStart=\nExecStart=/opt/nowhere/bin/tidegate guard run\n"
 _STOPS = "[Service]\nExecStartPost=+/bin/sh -c '{unless} kill -STOP $MAINPID'\n"
 _ONCE = "mkdir /run/lab-stopped 2>/dev/null || exit 0;"
@@ -43,6 +45,7 @@ def tell(tale: tales.Tale) -> None:
     _killed_meanwhile(tale)
     _restarted_while_it_holds(tale)
     _reason(tale)
+    _shutdown(tale)
 
 
 def _well(tale: tales.Tale) -> float:
@@ -112,6 +115,16 @@ def _reason(tale: tales.Tale) -> None:
         tale.expect(told, "Incus's own log names the reason", said[-800:])
         tale.expect("panic:" not in said, "Incus does not panic")
         tale.expect(scene.ran("d1") is not None, "d1 runs")
+
+
+def _shutdown(tale: tales.Tale) -> None:
+    """A controller that hangs does not hold the shutdown: each instance's stop asks it several things, without a limit of Incus's."""
+    with tale.scene(Variant.GUARD_AGENT, "shutdown") as scene:
+        scene.healthy()
+        scene.master.fault(FaultKind.CONTROLLER_HANGS, "*")
+        took = scene.poweroff()
+        tale.say(f"shut down in {took:.1f} s with a controller that hangs")
+        tale.expect(took < DOWN, f"the shutdown takes less than {DOWN:.0f} s", f"{took:.1f} s")
 
 
 def _all_in_time(

@@ -2,6 +2,7 @@
 """The life of ``tidegate guard``: by hand, or as its unit with sockets and credentials from systemd; signals and watchdog."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ from tidegate.guard.relay import Guard
 
 EXIT_FAILING: Final = 1
 EXIT_USAGE: Final = 2
+COLLECT_AFTER: Final = 20_000
+"""Objects more than before at which the garbage collector looks for cycles."""
 _FIRST_DESCRIPTOR: Final = 3
 _log = logging.getLogger("tidegate.guard")
 
@@ -110,6 +113,9 @@ def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
             feeding.cancel()
             serving.cancel()
 
+    # What is there now stays: the collector need not look at it again with every few hundred calls, which costs a tenth of them.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 50, 100)
     ending.run(serve())
     return 0
 

@@ -4,8 +4,9 @@
 import asyncio
 import asyncio.sslproto
 import base64
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -21,7 +22,7 @@ from tidegate.guard.directory import Directory
 from tidegate.guard.interface import Answer, CallClass
 
 LOOK_EVERY: Final = 0.25
-"""Seconds between two looks at a controller that a call waits for."""
+"""Seconds between two looks at the calls that wait."""
 TLS_BUFFER: Final = 16 * 1024
 """Bytes that each connection with TLS keeps for reading: one record. asyncio's 256 KiB would be 250 MiB for a thousand idle streams."""
 _TARGET: Final = ":target"
@@ -48,6 +49,39 @@ class _AsGiven(aiohttp.ClientRequest):
         self.url = target  # type: ignore[assignment]
 
 
+class _Waiting:
+    """The calls whose answers have not begun. One timer looks after all of them: two for each would cost a tenth of what it does."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._calls: dict[asyncio.Timeout, tuple[limits.Patience, float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextlib.contextmanager
+    def one(self, kind: CallClass, began: float, limit: asyncio.Timeout) -> Iterator[None]:
+        """Have ``limit`` end a call of ``kind`` when its patience is over."""
+        self._calls[limit] = limits.PATIENCE[kind], began
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
+        try:
+            yield
+        finally:
+            del self._calls[limit]
+
+    def _look(self) -> None:
+        """End what has waited too long; a call that waits has the controller asked whether it lives at all."""
+        loop = asyncio.get_running_loop()
+        now, silent, waits = loop.time(), self._directory.silent_for(), False
+        for limit, (patience, began) in self._calls.items():
+            old = now - began >= limits.CHECK_AFTER
+            waits = waits or old
+            if now - began >= patience.answer or (old and silent > patience.hung):
+                limit.reschedule(now)
+        if waits:
+            self._directory.suspect()
+        self._timer = loop.call_later(LOOK_EVERY, self._look) if self._calls else None
+
+
 class Upstream:
     """The way to the controllers: the active one, and what is needed to talk to it."""
 
@@ -56,6 +90,7 @@ class Upstream:
         self._to = to
         self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._waiting = _Waiting(directory)
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER
 
     async def close(self) -> None:
@@ -112,29 +147,14 @@ class Upstream:
         Asked again: what was certainly not sent, of each controller that may be the active one by then; and once a GET that was, whose
         connection broke off.
         """
-        patience = limits.PATIENCE[kind]
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        watch: asyncio.TimerHandle | None = None
-
-        def look() -> None:
-            """A call that waits has the controller asked whether it lives at all."""
-            nonlocal watch
-            self.directory.suspect()
-            if self.directory.silent_for() > patience.hung:
-                limit.reschedule(loop.time())
-            else:
-                watch = loop.call_later(LOOK_EVERY, look)
-
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(patience.answer) as limit:
-                watch = loop.call_later(limits.CHECK_AFTER, look)
-                return await self._attempts(kind, method, target, headers, body)
+            async with asyncio.timeout(None) as limit:
+                with self._waiting.one(kind, began, limit):
+                    return await self._attempts(kind, method, target, headers, body)
         except TimeoutError:
-            raise errors.ClientError(late(target, loop.time() - began)) from None
-        finally:
-            if watch is not None:
-                watch.cancel()
+            waited = asyncio.get_running_loop().time() - began
+            raise errors.ClientError(late(target, waited)) from None
 
     async def _attempts(
         self,
