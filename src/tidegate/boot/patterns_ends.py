@@ -164,6 +164,6 @@ PATTERNS: Final = (
             "ERROR Initialization of the service instance 'NetComService' failed.",
             "facts/linstor.md 2.2: exit 20",
         ),
-        regex=r"(?P<err>.*service instance '[^']+'.{0,40}failed.*)",
+        regex=r"^(?:(?:ERROR|WARN|INFO) )?(?P<err>.*service instance '[^']+'.{0,40}failed.*)",
     ),
 )

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from tidegate.boot.case import Case, secs
+from tidegate.boot.facts import INCUS_UNIT
 from tidegate.boot.model import Event, Kind
 
 _OURS: Final = frozenset({"java", "incusd", "tidegate", "python3"})
@@ -16,6 +17,8 @@ TOOLS: Final = frozenset(
 )
 """What the satellite runs: one of them hanging is a run that stands still."""
 _NEAR: Final = 60.0
+_AFTER: Final = 600.0
+"""Seconds after Incus was up from which on a trouble that hit nobody is not the boot's any more, only worth knowing."""
 
 
 class _Trouble(msgspec.Struct, frozen=True):
@@ -79,6 +82,8 @@ _TROUBLES: Final = (
 
 def examine(case: Case) -> None:
     """Add the machine's own troubles, each with what followed from it."""
+    up = case.facts.first(Kind.UNIT_STARTED, INCUS_UNIT)
+    over = up.at + _AFTER if up is not None else case.facts.end
     for trouble in _TROUBLES:
         found = [event for event in case.facts.all(trouble.kind) if _of_the_host(event)]
         if not found:
@@ -91,7 +96,7 @@ def examine(case: Case) -> None:
             f"{trouble.text} at {secs(first.at)}{f' ({who})' if who else ''}: “{first.evidence[0].text[:160]}”.",
             begin=first.at,
             events=found[:5],
-            note=trouble.kind is Kind.OOM_KILL and all(_inside(event) for event in found),
+            note=first.at > over or all(_inside(event) for event in found),
         )
         _link(case, key, trouble, first)
         if trouble.kind is Kind.HUNG_TASK:
@@ -105,6 +110,8 @@ def _of_the_host(event: Event) -> bool:
 
 def _inside(event: Event) -> bool:
     """Return whether a limit of an instance or a unit was met, not the end of the host's memory."""
+    if event.kind is not Kind.OOM_KILL:
+        return False
     return "Memory cgroup" in event.evidence[0].text and event.data.get("name") not in _OURS
 
 

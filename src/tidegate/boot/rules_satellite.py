@@ -52,6 +52,11 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
         ),
         None,
     )
+    asked = [
+        e
+        for e in facts.of(Kind.POOL_MOUNT_FAILED, Kind.INSTANCE_ATTEMPT_FAILED)
+        if first <= e.at <= last and "offline" in e.detail
+    ]
     if steps.unit is None and facts.first(Kind.UNIT_STARTED) is not None:
         return case.graph.add(
             "satellite.not-started",
@@ -59,7 +64,7 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
             f"The controller called this node OFFLINE from {secs(first)} on, and no line tells that its satellite was started.",
             begin=first,
             confidence=Confidence.LIKELY,
-            events=[told],
+            events=[told, *asked[:3]],
             not_seen=(
                 "“Starting” or “Started linstor-satellite.service”",
                 "any line of the satellite",
@@ -75,7 +80,7 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
         f"{f'the unit of the satellite counted as started since {secs(steps.unit.at)}, but ' if steps.unit is not None else ''}"
         "the satellite's own log is not in what was read.",
         begin=first,
-        events=[steps.unit, told],
+        events=[steps.unit, told, *asked[:3]],
         confidence=Confidence.CERTAIN if told is not None else Confidence.LIKELY,
         not_seen=("“NetComService started”, “Controller connected”, “FullSync” of the satellite",),
         alternatives=("satellite.late", "satellite.no-controller"),

@@ -851,3 +851,14 @@ def test_what_is_done_to_a_machine_that_runs_is_no_fault_of_its_boot() -> None:
 
     assert boot.status is Status.NOTHING_WRONG, boot.verdict
     assert [cause.code for cause in boot.causes if cause.note] == ["controller.away"]
+
+
+def test_a_disk_that_fails_days_after_the_boot_is_worth_knowing_and_no_fault_of_the_boot() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 12)
+    journal.kernel("I/O error, dev sdc, sector 12 op 0x0:(READ) flags 0x0 phys_seg 1", at=200_000)
+    journal.say("CRON", "(root) CMD (true)", at=200_100)
+
+    boot = journal.analyse()
+
+    assert boot.status is Status.NOTHING_WRONG, boot.verdict
+    assert [cause.code for cause in boot.causes] == ["host.io-error"]
