@@ -206,7 +206,7 @@ def cpu(host: Host, *, applied: bool, options: str) -> float:
 def test_the_unit_that_apply_writes_keeps_the_packaged_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = TunedHost(tmp_path, monkeypatch)
+    host = TunedHost(tmp_path / "host", monkeypatch)
     unit = (host.root / f"usr/lib/systemd/system/{UNIT}").read_text()
     host.write(
         f"usr/lib/systemd/system/{UNIT}", f'{unit}Environment="JAVA_OPTS={" ".join(jvm.QUICK)}"\n'
@@ -218,6 +218,19 @@ def test_the_unit_that_apply_writes_keeps_the_packaged_command(
     place = host.root / f"etc/systemd/system/{UNIT}.d/60-tidegate-tune-class-archive.conf"
     assert f'exec {SCRIPT} "$$@"\' {SCRIPT} --logs=' in place.read_text()
     assert "Wants=tidegate-archive.service" in place.read_text()
+    assert complaints(tmp_path / "verify", unit, place.read_text()) == []
     assert "DumpLoadedClassList" in (host.state / "archive/satellite.sh").read_text()
     assert host.tune("revert", "class-archive") == 0
     assert host.tree() == before
+
+
+def complaints(folder: Path, unit: str, drop_in: str) -> list[str]:
+    """What systemd has against the unit with our drop-in; nothing where it is not there to be asked."""
+    if shutil.which("systemd-analyze") is None:
+        return []
+    (folder / f"{UNIT}.d").mkdir(parents=True)
+    (folder / UNIT).write_text(unit.replace(SCRIPT, "/bin/true"))
+    (folder / f"{UNIT}.d/60-tune.conf").write_text(drop_in)
+    words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(folder / UNIT)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return [line for line in done.stderr.splitlines() if "60-tune.conf" in line]
