@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tidegate tune`` on hosts that each have one weakness built in: advice, apply, boot, result, revert, as a person types them."""
 
+import http.server
 import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -256,6 +258,46 @@ def test_boots_before_and_after_show_the_gain(host: TunedHost, capsys: Capture, 
     assert f"{name}: faster (+" in capsys.readouterr().out, (
         "boots after it was taken back do not count"
     )
+
+
+@pytest.fixture
+def controller() -> Iterator[str]:
+    """One that knows r0 alone, and an image that a crash left half unpacked; returns its URL."""
+    known = [{"name": "r0"}, {"name": "img", "props": {"Aux/Incus/unpacking": "true"}}]
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(known).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_address[1]}"
+        served.shutdown()
+        thread.join()
+
+
+def test_what_linstor_does_not_know_any_more_is_named(
+    host: TunedHost, capsys: Capture, controller: str
+) -> None:
+    host.base["devices"], host.early_too = 8.0, True
+    wants = "etc/systemd/system/linstor-satellite.service.wants/tidegate-devices.service"
+    host.link(wants, "/usr/local/lib/systemd/system/tidegate-devices.service")
+    host.boot(3)
+    assert host.tune("--controller", controller) == 4
+    text = capsys.readouterr().out
+    assert "take down resources that LINSTOR does not know any more  (orphans)" in text
+    assert "unknown to LINSTOR: r1, r2, r3" in text
+    assert "image volumes left half unpacked by a crash: img" in text
+    assert "drbdadm down r1" in text
 
 
 def test_no_difference_is_a_result_and_is_said(host: TunedHost, capsys: Capture) -> None:

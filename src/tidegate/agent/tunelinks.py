@@ -44,9 +44,9 @@ class _Route(msgspec.Struct):
 
 
 async def linstor(
-    config: Config, kept: Sequence[str]
+    config: Config, here: Sequence[str]
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, tuple[str, ...]]:
-    """Return the kept resources that LINSTOR does not know, image volumes left half unpacked, and the controllers' URLs.
+    """Return the resources that are ``here`` and that LINSTOR does not know, image volumes left half unpacked, and the controllers' URLs.
 
     The first two are None when no controller answers.
     """
@@ -63,7 +63,7 @@ async def linstor(
         await way.aclose()
     names = {one.name for one in known}
     unpacking = tuple(one.name for one in known if one.props.get(_UNPACKING) == "true")
-    return tuple(name for name in kept if name not in names), unpacking, urls
+    return tuple(name for name in here if name not in names), unpacking, urls
 
 
 async def links(found: Described, urls: Iterable[str]) -> tuple[Link, ...]:

@@ -143,7 +143,8 @@ async def _measured(config: Config, facts: HostFacts, found: Described, tell: Te
     index = tuneservice.units(root)
     program = tuneservice.java_of(root, index, config.systemd.satellite_unit)
     java = await tuneservice.java(program) if facts.satellite is not None else None
-    orphans, unpacking, urls = await tunelinks.linstor(config, _kept(root, config))
+    here = sorted(drbd.made_by_linstor(found.disks).union(_kept(root, config)))
+    orphans, unpacking, urls = await tunelinks.linstor(config, here)
     links = await tunelinks.links(found, urls) if facts.satellite is not None else ()
     timed = await tunecommands.run(config, found, multipath=facts.multipath, tell=tell)
     lvm = await _lvm(config, found) if facts.groups else None

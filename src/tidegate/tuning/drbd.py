@@ -69,6 +69,16 @@ def describe(show: bytes, status: bytes) -> Described:
     )
 
 
+def made_by_linstor(disks: Mapping[str, tuple[str, str]]) -> frozenset[str]:
+    """Return the resources whose disks are named as LINSTOR names them: ``RESOURCE_00000`` (facts/linstor.md 6.1)."""
+    found = set()
+    for key, (disk, _) in disks.items():
+        resource, _, number = key.rpartition("/")
+        if disk.rpartition("/")[2] == f"{resource}_{int(number):05}":
+            found.add(resource)
+    return frozenset(found)
+
+
 def rate(text: object) -> float | None:
     """Return bytes per second for what DRBD shows of a rate: a number with or without a unit."""
     match = _AMOUNT.match(str(text))

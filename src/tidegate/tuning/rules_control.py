@@ -80,7 +80,7 @@ def controller_jvm(facts: HostFacts) -> Advice | None:
         ),
         evidence=(
             Seen(
-                text=f"{service.unit} was active {waited:.1f} s after the satellite's port is open, its start took {took:.1f} s",
+                text=f"{service.unit} was active {waited:.1f} s after the satellite's port was open, its start took {took:.1f} s",
                 source=figure.this_boot(facts.at),
             ),
         ),

@@ -104,8 +104,9 @@ def zfs_snapshots(facts: HostFacts) -> Advice | None:
             ),
         ),
         change=(
-            "linstor snapshot list; linstor snapshot delete RESOURCE SNAPSHOT",
-            "for those that LINSTOR does not know: zfs destroy POOL/VOLUME@SNAPSHOT",
+            "those of Incus: incus snapshot delete INSTANCE SNAPSHOT, or snapshots.expiry",
+            "others of LINSTOR: linstor snapshot list; linstor snapshot delete RESOURCE SNAPSHOT",
+            "what LINSTOR does not know: zfs destroy POOL/VOLUME@SNAPSHOT",
         ),
         risk="what is deleted is gone",
         undo="none",

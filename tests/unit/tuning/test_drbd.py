@@ -75,3 +75,12 @@ def test_rates(text: str, rate: float | None) -> None:
 def test_answers_of_another_shape_are_left_out() -> None:
     assert drbd.describe(b"{}", b"[]") == drbd.Described()
     assert drbd.describe(b'[{"_this_host": 3}, 4]', b'[{"devices": {}}]').volumes == ()
+
+
+def test_what_linstor_made_is_known_by_its_name() -> None:
+    disks = {
+        "pvc-r0/0": ("/dev/vg0/pvc-r0_00000", "x"),
+        "two/1": ("/dev/zvol/tank/two_00001", "x"),
+        "by-hand/0": ("/dev/vg0/data", "x"),
+    }
+    assert drbd.made_by_linstor(disks) == {"pvc-r0", "two"}
