@@ -80,6 +80,8 @@ class Wire:
         self.asked: list[Asked] = []
         self.heard = asyncio.Event()
         self.continues = False
+        self.hangs = False
+        """It accepts connections and says nothing, not even its version."""
         self.ends = ""
         """How a connection ends after an answer: "reset", "close"; "" not."""
         self.huge = 0
@@ -145,6 +147,8 @@ class Wire:
         asked = Asked(
             method=method, target=target, headers=headers, body=await _body(reader, names)
         )
+        if self.hangs:
+            await asyncio.Event().wait()
         if target == "/v1/controller/version":
             writer.write(self.version)
             return True

@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from tidegate.clients.systemd import notify
 from tidegate.config.discover import Discovered
 from tidegate.config.model import Config
 from tidegate.core.ids import NodeName
-from tidegate.guard import record, rules
+from tidegate.guard import limits, record, rules
 from tidegate.guard.admission import Admission, listening
 from tidegate.guard.relay import Guard
 
@@ -99,7 +100,14 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
     async def serve() -> None:
         judged = rules.of_config(config, post.node, secret=post.secret, clock=clock.boottime)
-        guard = Guard(judged, post.to, post.admission, node=post.node, clock=clock.boottime)
+        guard = Guard(
+            judged,
+            post.to,
+            post.admission,
+            node=post.node,
+            clock=clock.boottime,
+            bounds=limits.within(_files()),
+        )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -129,6 +137,16 @@ async def _feed(ready: asyncio.Event) -> None:
         await asyncio.sleep(min(1.0, interval / 3 if interval is not None else 1.0))
         if interval is not None:
             notify.notify(notify.WATCHDOG)
+
+
+def _files() -> int:
+    """Have as many open files as may be; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = limits.FILES if hard == resource.RLIM_INFINITY else min(limits.FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft if soft != resource.RLIM_INFINITY else most
 
 
 def _unix(path: str) -> socket.socket:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long what may take, and how much of anything there may be. Values only."""
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -69,4 +68,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds to wait for a turn."""
 
 
-NEVER: Final = math.inf
+def within(files: int) -> Limits:
+    """Return the limits that fit into so many open files: each call may need one towards the controller besides the client's."""
+    most = Limits()
+    wanted = most.connections + most.calls + most.streams
+    share = min(1.0, max(0, files - OWN_FILES) / wanted)
+    return Limits(
+        connections=max(8, int(most.connections * share)),
+        calls=max(4, int(most.calls * share)),
+        streams=max(4, int(most.streams * share)),
+    )
+
+
+OWN_FILES: Final = 64
+"""Open files that the guard itself needs: sockets, searches, questions to the agent."""
+FILES: Final = 16384
+"""Open files that it asks for, where it may have more than it has."""

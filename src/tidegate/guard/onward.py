@@ -66,16 +66,17 @@ class _Waiting:
         try:
             yield
         finally:
-            del self._calls[limit]
+            self._calls.pop(limit, None)
 
     def _look(self) -> None:
         """End what has waited too long; a call that waits has the controller asked whether it lives at all."""
         loop = asyncio.get_running_loop()
         now, silent, waits = loop.time(), self._directory.silent_for(), False
-        for limit, (patience, began) in self._calls.items():
+        for limit, (patience, began) in tuple(self._calls.items()):
             old = now - began >= limits.CHECK_AFTER
             waits = waits or old
             if now - began >= patience.answer or (old and silent > patience.hung):
+                del self._calls[limit]
                 limit.reschedule(now)
         if waits:
             self._directory.suspect()

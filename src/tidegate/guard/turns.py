@@ -3,12 +3,24 @@
 
 import asyncio
 import contextlib
+import enum
 from collections.abc import AsyncGenerator
+from typing import Final
 
 from tidegate.clients import errors
 from tidegate.core.trouble import Trouble
 from tidegate.guard.interface import CallClass
 from tidegate.guard.limits import Limits
+
+_WAITS: Final = frozenset({CallClass.READ, CallClass.CHANGE})
+
+
+class Place(enum.Enum):
+    """What a call holds."""
+
+    NONE = enum.auto()
+    CALL = enum.auto()
+    STREAM = enum.auto()
 
 
 class Turns:
@@ -22,13 +34,16 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def take(self, kind: CallClass) -> AsyncGenerator["Turn", None]:
-        """Wait for a place, and give it back at the end. Raises ClientError ``guard.busy``."""
+        """Wait for a place, and give it back at the end. Raises ClientError ``guard.busy``.
+
+        What Incus starts with and mounts with needs none: whoever asks much else must not be in its way.
+        """
         turn = Turn(self)
         if kind is CallClass.STREAM:
-            self.take_stream()
-            turn.streams = True
-        else:
+            turn.is_endless()
+        elif kind in _WAITS:
             await self._wait()
+            turn.holds = Place.CALL
         try:
             yield turn
         finally:
@@ -50,31 +65,31 @@ class Turns:
             raise errors.ClientError(_busy())
         self.streams += 1
 
-    def give_back(self, *, stream: bool) -> None:
+    def give_back(self, place: "Place") -> None:
         """Hand a place to the next."""
-        if stream:
+        if place is Place.STREAM:
             self.streams -= 1
-        else:
+        elif place is Place.CALL:
             self._calls.release()
 
 
 class Turn:
-    """One place that was taken."""
+    """One call, and the place that it holds."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self.streams = False
+        self.holds = Place.NONE
 
     def is_endless(self) -> None:
-        """Take in that the answer has no end, though nothing in the request said so: it needs a stream's place. Raises ClientError."""
-        if not self.streams:
+        """Take in that the answer has no end, even if nothing in the request said so: it needs a stream's place. Raises ClientError."""
+        if self.holds is not Place.STREAM:
             self._turns.take_stream()
-            self._turns.give_back(stream=False)
-            self.streams = True
+            self.give_back()
+            self.holds = Place.STREAM
 
     def give_back(self) -> None:
-        """Let the next one have it."""
-        self._turns.give_back(stream=self.streams)
+        """Let the next one have the place."""
+        self._turns.give_back(self.holds)
 
 
 def _busy() -> Trouble:

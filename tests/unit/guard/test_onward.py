@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every wait for a controller ends: by the patience of its class, and sooner once the controller does not even say its version."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from tests.guard_wire import Asked, Wire, answer, ask, request
+from tests.unit.guard.test_relay import guard
+
+from tidegate.guard import limits
+from tidegate.guard.interface import CallClass
+from tidegate.guard.limits import Patience
+
+
+def patience(**seconds: float) -> Mapping[CallClass, Patience]:
+    return {
+        kind: Patience(answer=seconds.get("answer", 600.0), hung=seconds.get("hung", 0.0))
+        for kind in CallClass
+    }
+
+
+async def test_a_call_ends_when_its_patience_is_over_and_so_does_each_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", patience(answer=0.4))
+    never = asyncio.Event()
+
+    async def answers(asked: Asked) -> bytes:
+        if asked.target == "/never":
+            await never.wait()
+        return answer()
+
+    async with Wire(answers).serving() as wire, guard((wire.url,)) as url:
+        port = int(url.rpartition(":")[2])
+        for _ in range(2):
+            several = (ask(port, request("POST", "/never", b"{}")) for _ in range(5))
+            assert {got.status for got in await asyncio.gather(*several)} == {504}
+            assert (await ask(port, request("GET", "/v1/nodes"))).status == 200
+        wire.drop()
+
+
+async def test_one_that_accepts_and_hangs_is_found_out_by_its_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next calls are told at once, and one that is well again is asked again."""
+    monkeypatch.setattr(limits, "PATIENCE", patience())
+    monkeypatch.setattr(limits, "CHECK_AFTER", 0.2)
+    monkeypatch.setattr(limits, "CHECK_LIMIT", 0.3)
+    wire = Wire(answer())
+    async with wire.serving(), guard((wire.url,)) as url:
+        port = int(url.rpartition(":")[2])
+        assert (await ask(port, request("GET", "/v1/nodes"))).status == 200
+        wire.hangs = True
+        for _ in range(2):
+            async with asyncio.timeout(15):
+                got = await ask(port, request("GET", "/v1/nodes"))
+            assert got.status == 504
+            assert b"Tidegate: " in got.body
+        wire.hangs = False
+        wire.drop()
+        async with asyncio.timeout(15):
+            while (await ask(port, request("GET", "/v1/nodes"))).status != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
