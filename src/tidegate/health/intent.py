@@ -15,6 +15,7 @@ import msgspec
 
 from tidegate.core.facts import IncusFacts, InstanceFacts, WarningFacts
 from tidegate.core.ids import InstanceId, InstanceName, ProjectName
+from tidegate.core.snapshot import Snapshot
 
 AUTOSTART_FAILURE: Final = "Failed to autostart instance"
 """Type of the warning that Incus leaves for an instance that it gave up on (facts/incus.md R61)."""
@@ -56,11 +57,37 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING: Final = Known()
 
 
+class WallClock(msgspec.Struct, frozen=True, kw_only=True):
+    """The clock that Incus stamps its instances by, as it shows now. It may have been wrong before: nothing stamped with a time to come says when.
+
+    A host whose clock is behind when it boots (an empty battery, none at all) shows everything that it ran before as used in the future,
+    until somebody sets the clock, if anybody does; one whose clock was ahead and is set back shows what it did since then so.
+    """
+
+    boot_wall: float
+    """Seconds since the epoch at which this boot began."""
+    now: float
+    """Seconds since the epoch."""
+
+    def is_of_this_boot(self, moment: float | None) -> bool:
+        """Return True when what was stamped with ``moment`` happened since the boot."""
+        return moment is not None and self.boot_wall <= moment <= self.now + _CLOCK_GRAIN
+
+    def is_later(self, moment: float | None, than: float) -> bool:
+        """Return True when what was stamped with ``moment`` happened after ``than``."""
+        return moment is not None and than < moment <= self.now + _CLOCK_GRAIN
+
+
+def clock_of(snapshot: Snapshot) -> WallClock:
+    """Return the wall clock at the moment of ``snapshot``."""
+    return WallClock(boot_wall=snapshot.boot_wall, now=snapshot.boot_wall + snapshot.at)
+
+
 def will(
     instance: InstanceFacts,
     *,
     incus: IncusFacts | None,
-    boot_wall: float,
+    clock: WallClock,
     failures: Mapping[InstanceId, WarningFacts],
     known: Known = NOTHING,
 ) -> Will:
@@ -69,7 +96,7 @@ def will(
     Args:
         instance: As Incus shows it now.
         incus: The daemon; None: it was not heard of.
-        boot_wall: Seconds since the epoch at which this boot began.
+        clock: When this boot began and what time it is, as Incus stamps it.
         failures: What Incus gave up on (:func:`failures_of`).
         known: What is known beside that.
     """
@@ -79,14 +106,13 @@ def will(
         return Will.RUNS
     if incus is not None and takes_none(incus):
         return Will.EVACUATED
-    failed = start_failed(instance, boot_wall=boot_wall, failures=failures, known=known)
+    failed = start_failed(instance, clock=clock, failures=failures, known=known)
     # A power state that a failed start of this boot left (A21) is nobody's will.
     if instance.autostart == "false" or not (instance.should_start or failed is not None):
         return Will.OFF
-    if instance.created_at is not None and instance.created_at > boot_wall:
+    if clock.is_of_this_boot(instance.created_at):
         return Will.NEW
-    used = instance.last_used_at
-    ran = str(instance.id) in known.ran or (used is not None and used >= boot_wall)
+    ran = str(instance.id) in known.ran or clock.is_of_this_boot(instance.last_used_at)
     if failed is None and ran and instance.status != _ERROR:
         return Will.STOPPED
     return Will.START if instance.status == "Stopped" else Will.ODD
@@ -95,7 +121,7 @@ def will(
 def start_failed(
     instance: InstanceFacts,
     *,
-    boot_wall: float,
+    clock: WallClock,
     failures: Mapping[InstanceId, WarningFacts],
     known: Known = NOTHING,
 ) -> str | None:
@@ -108,15 +134,14 @@ def start_failed(
     if name in known.ran:
         return None
     used = instance.last_used_at
-    if (ended := known.failed.get(name)) is not None:
-        moment = boot_wall + ended
-        if used is None or used <= moment + _CLOCK_GRAIN:
-            return "its last start failed"
+    ended = known.failed.get(name)
+    if ended is not None and not clock.is_later(used, clock.boot_wall + ended + _CLOCK_GRAIN):
+        return "its last start failed"
     warning = failures.get(instance.id)
     if warning is None or warning.last_seen_at is None:
         return None
     grain = _CLOCK_GRAIN if warning.status == "new" else 0.0
-    return warning.message if used is None or used <= warning.last_seen_at + grain else None
+    return None if clock.is_later(used, warning.last_seen_at + grain) else warning.message
 
 
 def autostart_warnings(

@@ -159,8 +159,8 @@ class Wants:
         return kept.pool if kept is not None else None
 
     def _of_incus(self, facts: InstanceFacts) -> Want:
-        boot = self.view.snapshot.boot_wall
-        will = intent.will(facts, incus=self.incus, boot_wall=boot, failures=self._failures)
+        clock = intent.clock_of(self.view.snapshot)
+        will = intent.will(facts, incus=self.incus, clock=clock, failures=self._failures)
         wanted = will in _WANTED
         pools = tuple(sorted({need.pool for need in facts.needs if need.required}))
         volumes: list[VolumeId] = []
@@ -172,7 +172,7 @@ class Wants:
             wanted=wanted,
             facts=facts,
             left=will in _LEFT,
-            given_up=intent.start_failed(facts, boot_wall=boot, failures=self._failures),
+            given_up=intent.start_failed(facts, clock=clock, failures=self._failures),
             volumes=tuple(sorted(set(volumes))),
             missing=tuple(missing),
             pools=pools,

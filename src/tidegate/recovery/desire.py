@@ -27,7 +27,7 @@ def will(
     return intent.will(
         instance,
         incus=snapshot.incus.value if snapshot.incus is not None else None,
-        boot_wall=snapshot.boot_wall,
+        clock=intent.clock_of(snapshot),
         failures=failures(snapshot) if failed is None else failed,
         known=intent.Known(ran=state.ran, failed=state.failed),
     )

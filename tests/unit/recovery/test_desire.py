@@ -163,3 +163,29 @@ def test_a_warning_of_another_member_says_nothing_about_this_one() -> None:
     world = World(facts)
     world.warnings = [warning("c1", location="n2")]
     assert desire.will(facts, world.snapshot(), RecoveryState()) is Will.OFF
+
+
+class TestAClockThatWasWrong:
+    """An empty battery, or a clock in local time: stamps of a time to come say nothing about this boot."""
+
+    YEARS = 26 * 365 * 86400.0
+
+    def test_what_was_used_in_a_time_to_come_did_not_run_in_this_boot(self) -> None:
+        facts = stopped("c1", autostart="true", last_used_at=BOOT_WALL + self.YEARS)
+        assert will(facts) is Will.START
+
+    def test_what_was_created_in_a_time_to_come_is_not_new(self) -> None:
+        facts = stopped("c1", autostart="true", created_at=BOOT_WALL + self.YEARS)
+        assert will(facts) is Will.START
+
+    def test_a_start_of_ours_that_failed_before_the_clock_was_set_back_is_still_no_stop(
+        self,
+    ) -> None:
+        facts = stopped("c1", last_power="STOPPED", last_used_at=BOOT_WALL + 3600.0)
+        state = RecoveryState(failed={"default/c1": 20.0})
+        assert will(facts, state=state) is Will.START
+
+    def test_what_we_saw_running_and_somebody_stopped_stays_down(self) -> None:
+        facts = stopped("c1", autostart="true", last_used_at=BOOT_WALL + 3600.0)
+        state = RecoveryState(ran=frozenset({"default/c1"}))
+        assert will(facts, state=state) is Will.STOPPED
