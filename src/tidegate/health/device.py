@@ -219,8 +219,14 @@ def _cannot_open(seen: DeviceFacts, since: float) -> Doubt:
 
 
 def _carried(seen: DeviceFacts, expected: Expected) -> Doubt | None:
-    """Compare with what it held at the last good moment (facts/linstor-observed.md A5, A19)."""
+    """Compare with what it held at the last good moment (facts/linstor-observed.md A5, A19).
+
+    Where that is not known (no map yet, or one that was lost), what Incus keeps a file system on holds at least one.
+    """
     before, now = expected.content, seen.content
+    if before is None and expected.is_filesystem and now in EMPTY:
+        observed = f"{seen.path} holds nothing, and Incus keeps a file system on it"
+        return _content("device.empty", observed, "a file system")
     if before is None or before in NAMELESS or before == now:
         return None
     if now is None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tidegate.core import ids
 from tidegate.core.facts import (
+    DefinitionFacts,
     DrbdDevice,
     PlacedVolume,
     PlacementFacts,
@@ -312,7 +313,7 @@ class _Volume:
             linstor_minor=placed.minor if placed is not None else None,
             backing=placed.backing_device if placed is not None else None,
             content=remembered.content if remembered is not None else None,
-            is_filesystem=definition is not None and definition.aux_content == "filesystem",
+            is_filesystem=definition is not None and _is_filesystem(definition, self.id),
         )
         for doubt in device.judge(
             fact.value,
@@ -353,6 +354,12 @@ class _Volume:
             "map": MAP_FILE,
         }
         self.findings.append(doubt.finding(self.subject, source, age, context | more))
+
+
+def _is_filesystem(definition: DefinitionFacts, volume: VolumeId) -> bool:
+    """Return True when Incus keeps a file system on it; a virtual machine's second volume is its configuration's (facts/incus.md L54)."""
+    is_config = definition.aux_type == "virtual-machines" and volume.number == 1
+    return is_config or definition.aux_content == "filesystem"
 
 
 def _in_use_on(node: NodeName) -> Doubt:

@@ -157,10 +157,13 @@ def test_a_look_at_an_older_path_is_no_evidence() -> None:
         ("gpt", "empty", False, "device.no-data", True),
         ("unknown", "ext4", True, None, False),
         ("zero", "ext4", True, None, False),
+        (None, "zero", True, "device.empty", True),
+        (None, "zero", False, None, False),
+        (None, "unknown", True, None, False),
     ],
 )
 def test_what_it_carried(
-    before: str, now: str | None, is_filesystem: bool, code: str | None, blocks: bool
+    before: str | None, now: str | None, is_filesystem: bool, code: str | None, blocks: bool
 ) -> None:
     """LINSTOR makes a lost volume of a file pool anew, empty, and says nothing (A5, A19)."""
     found = doubts({"content": now}, expected(content=before, is_filesystem=is_filesystem))
