@@ -32,9 +32,20 @@ from tidegate.recovery.state import RecoveryState
 from tidegate.recovery.step import Event, Finished, Observed, Step, step
 from tidegate.sim.chance import by_chance
 from tidegate.sim.faults import Fault, FaultKind
-from tidegate.sim.incus.values import MemberSpec, instance_id
+from tidegate.sim.incus.values import InstanceSpec, MemberSpec, instance_id
 from tidegate.sim.run import Planner, simulate
-from tidegate.sim.schedule import Deed, Happening, Schedule, observed
+from tidegate.sim.schedule import (
+    EPOCH,
+    REMOTE,
+    Deed,
+    Happening,
+    Schedule,
+    layout,
+    observed,
+    resource_of,
+    server,
+)
+from tidegate.sim.wishes import HOPELESS
 
 RANDOM = 60
 """Random boots that a mutant is given before it counts as a survivor."""
@@ -71,6 +82,13 @@ class Mutant(enum.StrEnum):
     STARTS_EVERYTHING = "starts whatever is stopped"
     GIVES_UP_AT_ONCE = "gives up after one failure of an instance's own"
     CHARGES_NOBODY = "forgets outcomes"
+    NEVER_GIVES_UP = "goes on for ever with an instance that fails by itself"
+    WIDE = "starts everything at once"
+    OUT_OF_TURN = "does not see priorities"
+    ALL_POOLS = "validates all pools at once"
+    ALL_OR_NOTHING = "waits for the last volume before it starts the first instance"
+    SLEEPY = "acts once in a minute only"
+    TRUSTS_STAMPS = "takes every time that Incus stamped for one of the past"
 
 
 SURVIVORS = {
@@ -124,11 +142,21 @@ def _look(mutant: Mutant, snapshot: Snapshot, report: Report) -> tuple[Snapshot,
         Mutant.BLIND_TO_FIRST_PASS: frozenset({SubjectKind.INCUS}),
     }
     kinds = ready.get(mutant, frozenset())
+    if mutant is Mutant.ALL_OR_NOTHING:
+        return snapshot, _all_or_nothing(report)
     good = {
         name: msgspec.structs.replace(one, ready=True) if one.subject.kind in kinds else one
         for name, one in report.subjects.items()
     }
     return _see(mutant, snapshot), msgspec.structs.replace(report, subjects=good)
+
+
+def _all_or_nothing(report: Report) -> Report:
+    volumes = [one for one in report.subjects.values() if one.subject.kind is SubjectKind.VOLUME]
+    if all(one.ready for one in volumes):
+        return report
+    none = {str(one.subject): msgspec.structs.replace(one, ready=False) for one in volumes}
+    return msgspec.structs.replace(report, subjects={**report.subjects, **none})
 
 
 def _see(mutant: Mutant, snapshot: Snapshot) -> Snapshot:
@@ -143,7 +171,10 @@ def _see(mutant: Mutant, snapshot: Snapshot) -> Snapshot:
         Mutant.BLIND_TO_LOCATION: {"location": "none"},
         Mutant.BLIND_TO_AUTOSTART: {"autostart": "true"},
         Mutant.BLIND_TO_WILL: {"last_used_at": None, "last_power": "RUNNING"},
+        Mutant.OUT_OF_TURN: {"priority": None, "delay": None},
     }
+    if mutant is Mutant.TRUSTS_STAMPS:
+        return _stamped(snapshot)
     if mutant not in changes:
         return snapshot
     seen = {
@@ -152,6 +183,19 @@ def _see(mutant: Mutant, snapshot: Snapshot) -> Snapshot:
     }
     return msgspec.structs.replace(
         snapshot, instances=msgspec.structs.replace(instances, value=seen)
+    )
+
+
+def _stamped(snapshot: Snapshot) -> Snapshot:
+    """What is stamped with a time to come looks as if it had been done just now."""
+    assert snapshot.instances is not None
+    now = snapshot.boot_wall + snapshot.at
+    seen = {
+        name: msgspec.structs.replace(facts, last_used_at=min(facts.last_used_at or 0.0, now))
+        for name, facts in snapshot.instances.value.items()
+    }
+    return msgspec.structs.replace(
+        snapshot, instances=msgspec.structs.replace(snapshot.instances, value=seen)
     )
 
 
@@ -169,6 +213,10 @@ def _patience(mutant: Mutant, policy: RecoveryPolicy) -> RecoveryPolicy:
         return msgspec.structs.replace(policy, backoff=hot, instance_attempts=10_000)
     if mutant is Mutant.GIVES_UP_AT_ONCE:
         return msgspec.structs.replace(policy, instance_attempts=1)
+    if mutant is Mutant.NEVER_GIVES_UP:
+        return msgspec.structs.replace(policy, instance_attempts=10_000)
+    if mutant is Mutant.WIDE:
+        return msgspec.structs.replace(policy, parallel_starts=99, most_parallel_starts=99)
     return policy
 
 
@@ -181,20 +229,27 @@ _UNDONE = {
 
 
 def _act(mutant: Mutant, given: Step, snapshot: Snapshot, report: Report) -> Iterator[Action]:
+    if mutant is Mutant.SLEEPY and snapshot.at % 60.0 > 1.0:
+        return
     for action in given.actions:
         if not isinstance(action, _UNDONE.get(mutant, ())):
             yield action
             if mutant is Mutant.TWICE:
                 yield action
     busy = {str(action.subject) for action in given.actions} | set(given.state.in_flight)
-    yield from (one for one in _more(mutant, snapshot, report) if str(one.subject) not in busy)
+    more = _more(mutant, given, snapshot, report)
+    yield from (one for one in more if str(one.subject) not in busy)
 
 
-def _more(mutant: Mutant, snapshot: Snapshot, report: Report) -> Iterator[Action]:
+def _more(mutant: Mutant, given: Step, snapshot: Snapshot, report: Report) -> Iterator[Action]:
     named = {"id": f"m-{snapshot.at}", "cause": "mutant"}
     if mutant is Mutant.VALIDATES_ALWAYS:
         for facts in (snapshot.pools.value if snapshot.pools else {}).values():
             if facts.driver == "linstor" and report.ready(ids.INCUS):
+                yield ValidatePool(**named, pool=facts.name)
+    if mutant is Mutant.ALL_POOLS and any(isinstance(one, ValidatePool) for one in given.actions):
+        for facts in (snapshot.pools.value if snapshot.pools else {}).values():
+            if facts.status == "Unavailable":
                 yield ValidatePool(**named, pool=facts.name)
     if mutant is Mutant.RECONNECTS_ALWAYS and report.ready(ids.SATELLITE):
         yield ReconnectSatellite(**named, node=snapshot.node, reason=Reconnect.WAKE)
@@ -235,16 +290,56 @@ def made() -> Iterator[Schedule]:
     pause = Happening(at=20.0, deed=Deed.PAUSE)
     resume = Happening(at=80.0, deed=Deed.RESUME)
     yield msgspec.structs.replace(base, happenings=(pause, resume))
-    for late in (1, 3):
+    for late in (1, 3, 5 * HOPELESS):
         instances = tuple(
             msgspec.structs.replace(spec, late_failures=late) for spec in base.server.instances
         )
-        server = msgspec.structs.replace(base.server, instances=instances)
-        yield msgspec.structs.replace(base, server=server)
+        changed = msgspec.structs.replace(base.server, instances=instances)
+        horizon = 450.0 if late >= HOPELESS else base.horizon
+        yield msgspec.structs.replace(base, server=changed, horizon=horizon)
     unreachable = Fault(kind=FaultKind.NODE_OFFLINE, end=120.0, subject="n1")
     yield msgspec.structs.replace(base, faults=(unreachable,), horizon=180.0)
     dead = msgspec.structs.replace(base.server, has_db_dump=False)
     yield msgspec.structs.replace(base, server=dead, faults=())
+    yield from _crowds()
+    one_late = Fault(kind=FaultKind.DEVICE_MISSING, end=150.0, subject=resource_of(who))
+    both = (one_late, *observed("s1").faults)
+    yield msgspec.structs.replace(observed("s1"), name="one late", faults=both, horizon=240.0)
+    set_at = Happening(at=120.0, deed=Deed.SET_CLOCK, seconds=86400.0)
+    late_clock = tuple(
+        msgspec.structs.replace(one, last_used_at=EPOCH + 80_000.0) for one in base.server.instances
+    )
+    behind = msgspec.structs.replace(base.server, instances=late_clock)
+    yield msgspec.structs.replace(
+        observed("s1"), name="clock behind", server=behind, happenings=(set_at,), horizon=180.0
+    )
+
+
+def _crowds() -> Iterator[Schedule]:
+    """Yield boots of many instances that could go at the same moment: some with a priority, on two pools."""
+    names = tuple(f"c{number:02}" for number in range(24))
+    ranks = {"c03": "1", "c05": "9", "c07": "5"}
+    instances = tuple(
+        InstanceSpec(
+            name=name,
+            pool=REMOTE if number % 2 else "fast",
+            config={"boot.autostart.priority": ranks[name]} if name in ranks else {},
+        )
+        for number, name in enumerate(names)
+    )
+    pools = (REMOTE, "fast")
+    plain = layout(names, nodes=1, groups=pools)
+    resources = tuple(
+        msgspec.structs.replace(one, group=spec.pool)
+        for one, spec in zip(plain.resources, instances, strict=True)
+    )
+    yield Schedule(
+        name="crowd",
+        layout=msgspec.structs.replace(plain, resources=resources),
+        server=server(instances, remote=pools),
+        faults=(Fault(kind=FaultKind.NODE_OFFLINE, end=25.0),),
+        horizon=120.0,
+    )
 
 
 def caught(mutant: Mutant) -> tuple[Schedule, str] | None:

@@ -126,6 +126,75 @@ class TestWhatPeopleDo:
         assert result.violations == ()
         assert {"default/c1", "default/c2", "default/c3"} <= result.runs
 
+    @pytest.mark.parametrize("key", ["s1", "s4", "s9"])
+    def test_killed_before_and_after_each_of_its_steps_it_loses_nothing(self, key: str) -> None:
+        """Each action in turn: killed when it is decided and not sent yet, and once more when it was sent."""
+        base = observed(key)
+        for step in range(1, 9):
+            result = simulate(msgspec.structs.replace(base, killed_after=(step,)))
+            assert result.violations == (), (key, step, result.timeline)
+            assert {"default/c1", "default/c2", "default/c3"} <= result.runs
+
+    @pytest.mark.parametrize("moment", [10.0, 25.3, 25.4, 25.6, 40.0])
+    def test_power_lost_again_at_any_moment_loses_nothing(self, moment: float) -> None:
+        """During recovery, before it, after it; the fault is there again for what is left of it."""
+        schedule = msgspec.structs.replace(observed("s1"), power_lost_at=moment, horizon=200.0)
+        result = simulate(schedule)
+        assert result.violations == ()
+        assert {"default/c1", "default/c2", "default/c3", "default/d1"} <= result.runs
+        assert all(at is not None and at > moment for at in result.up.values())
+
+    def test_what_was_stopped_before_the_power_was_lost_is_as_incus_has_it(self) -> None:
+        stop = Happening(at=40.0, deed=Deed.STOP, instance=instance_id("c1"))
+        schedule = msgspec.structs.replace(
+            observed("s1"), happenings=(stop,), power_lost_at=60.0, horizon=250.0
+        )
+        result = simulate(schedule)
+        assert result.violations == ()
+        assert result.runs == {"default/c2", "default/c3", "default/d1"}
+
+    @pytest.mark.parametrize("deed", [Deed.MOVE, Deed.REMOVE, Deed.START, Deed.GUEST_OFF])
+    @pytest.mark.parametrize("moment", [20.0, 30.0])
+    def test_what_somebody_does_meanwhile_wins(self, deed: Deed, moment: float) -> None:
+        who = instance_id("c1")
+        base = observed("s1")
+        cluster = msgspec.structs.replace(base.server, members=_MEMBERS)
+        happening = Happening(at=moment, deed=deed, instance=who)
+        result = simulate(msgspec.structs.replace(base, server=cluster, happenings=(happening,)))
+        assert result.violations == ()
+        late = moment > 25.0
+        runs = {Deed.MOVE: late, Deed.REMOVE: late, Deed.START: True, Deed.GUEST_OFF: not late}
+        assert ("default/c1" in result.runs) is runs[deed]
+        assert {"default/c2", "default/c3"} <= result.runs
+
+    @pytest.mark.parametrize("seconds", [86400.0 * 365 * 26, 3600.0, -3600.0])
+    def test_a_clock_that_is_wrong_at_boot_keeps_nothing_down(self, seconds: float) -> None:
+        """An empty battery: what ran until the shutdown was used in a time to come; NTP sets the clock a minute later, or never."""
+        base = observed("s4")
+        true = base.server.epoch + seconds
+        instances = tuple(
+            msgspec.structs.replace(one, created_at=true - 9000.0, last_used_at=true - 600.0)
+            for one in base.server.instances
+        )
+        wrong = msgspec.structs.replace(base.server, instances=instances)
+        sets = Happening(at=60.0, deed=Deed.SET_CLOCK, seconds=seconds)
+        for happenings in ((), (sets,)):
+            result = simulate(
+                msgspec.structs.replace(base, server=wrong, happenings=happenings, horizon=200.0)
+            )
+            assert result.violations == ()
+            moments = up(result, "c1", "c2", "c3")
+            assert all(moment is not None and moment < 42.0 for moment in moments), moments
+
+    def test_an_incus_that_hangs_is_waited_for_with_a_reason(self) -> None:
+        hangs = Happening(at=20.0, deed=Deed.HANG_INCUS)
+        answers = Happening(at=50.0, deed=Deed.ANSWER_INCUS)
+        result = simulate(msgspec.structs.replace(observed("s1"), happenings=(hangs, answers)))
+        assert result.violations == ()
+        said = [text for at, text in result.timeline if 25.0 < at < 50.0]
+        assert any("incusd cannot be asked" in text for text in said), said
+        assert {"default/c1", "default/c2", "default/c3"} <= result.runs
+
     def test_a_late_failure_is_not_taken_for_a_users_stop_after_a_kill(self) -> None:
         base = observed("s1")
         instances = tuple(

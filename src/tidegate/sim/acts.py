@@ -36,6 +36,7 @@ VALIDATE_LIMIT: Final = 60.0
 START_LIMIT: Final = 300.0
 SEEN_WITHIN: Final = 5.0
 LOOK: Final = 0.25
+_ASKS_INCUS: Final = (ValidatePool, StartInstance, AcknowledgeWarning)
 _UNSYNCED: Final = frozenset({Status.FULL_SYNC_FAILED, Status.MISSING_EXT_TOOLS})
 
 Report = Callable[[Outcome], None]
@@ -76,6 +77,13 @@ class Act:
 
     def _send(self) -> None:
         if self._over:
+            return
+        if self._incus.hangs and isinstance(self.action, _ASKS_INCUS):
+            # What is read again before the call is not answered either, so nothing is sent.
+            text = "incusd does not answer"
+            self._world.clock.after(
+                SEEN_WITHIN, lambda: self._end(OutcomeKind.FAILED, text, "incus.timeout")
+            )
             return
         match self.action:
             case ValidatePool():

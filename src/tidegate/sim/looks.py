@@ -60,6 +60,7 @@ class Looks:
         self._node = NodeName(world.local)
         self._memory: dict[str, tuple[object, object]] = {}
         self._hangs_since: float | None = None
+        self._incus_hangs_since: float | None = None
         self._moment: tuple[int, list[VolumeId]] | None = None
         self._seen: list[Observation] = []
         self._drbd: dict[str, DrbdResource] = {}
@@ -69,7 +70,8 @@ class Looks:
         """Look at every source, with the devices of ``volumes``; the order is that of the chain."""
         wanted = sorted(set(volumes))
         moment = (self._world.clock.happened, wanted)
-        if moment == self._moment and self._hangs_since is None:
+        waits = self._hangs_since is not None or self._incus_hangs_since is not None
+        if moment == self._moment and not waits:
             # Nothing has happened since: everything is as it was, and was seen once more. Which devices are looked at
             # depends on what was seen before.
             again = [msgspec.structs.replace(seen, at=self.now) for seen in self._seen]
@@ -223,8 +225,8 @@ class Looks:
         )
 
     # --- Incus -----------------------------------------------------------------------------------
-    def incus(self) -> Observation:
-        """The daemon, never asked while systemd says that it does not run."""
+    def incus(self) -> Observation | None:
+        """The daemon, never asked while systemd says that it does not run; None while a call to it hangs and is not given up yet."""
         daemon, service = self._incus.daemon, self._incus.units.service
         if daemon is None:
             waiting = {"activating": IncusPhase.STARTING, "deactivating": IncusPhase.STOPPING}
@@ -232,6 +234,19 @@ class Looks:
         phase = IncusPhase.STOPPING if service.active == "deactivating" else _PHASES[daemon.phase]
         if phase in {IncusPhase.STARTING, IncusPhase.STOPPING}:
             return self._only(phase)
+        if not self._incus.hangs:
+            self._incus_hangs_since = None
+        elif self._incus_hangs_since is None:
+            self._incus_hangs_since = self.now
+        if self._incus_hangs_since is not None:
+            if self.now - self._incus_hangs_since < CALL_LIMIT:
+                return None
+            if service.active == "activating":
+                return self._only(
+                    IncusPhase.STARTING
+                )  # as the probe takes it before the first pass is over
+            trouble = Trouble(code="incus.timeout", text="incusd does not answer")
+            return base.silent(Source.INCUS, self.now, Liveness.LOST, trouble)
         return self._answers(daemon, phase)
 
     def _only(self, phase: IncusPhase) -> Observation:

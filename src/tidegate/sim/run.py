@@ -32,15 +32,15 @@ from tidegate.recovery.step import (
     Tick,
     step,
 )
-from tidegate.sim.acts import Act
+from tidegate.sim import outage
+from tidegate.sim.acts import CALL, Act
+from tidegate.sim.deeds import Deeds
 from tidegate.sim.early import DevicesFirst
 from tidegate.sim.incus.model import IncusModel
-from tidegate.sim.incus.operations import SUCCESS, Operation
-from tidegate.sim.incus.values import Refusal
 from tidegate.sim.linstor.front import LinstorFront
 from tidegate.sim.linstor.world import LinstorWorld
 from tidegate.sim.looks import Looks
-from tidegate.sim.schedule import Deed, Happening, Schedule
+from tidegate.sim.schedule import Schedule
 from tidegate.sim.storage import IncusVolume, VolumeKind
 from tidegate.sim.watch import Result, Watch
 
@@ -68,15 +68,38 @@ def simulate(
 
     ``planner`` is what decides: a broken one shows whether the rules would catch it; with ``until_broken`` the run ends there.
     """
-    kept = kept_map(schedule) if with_tidegate else None
+    kept = kept_map(schedule) if with_tidegate and schedule.has_map else None
     run = Simulation(schedule, with_tidegate=with_tidegate, kept=kept, planner=planner)
-    return run.run(until_broken=until_broken)
+    first = run.run(until_broken=until_broken)
+    if schedule.power_lost_at is None or (until_broken and first.violations):
+        return first
+    follows = outage.after(schedule, run.world, run.incus)
+    second = Simulation(follows, with_tidegate=with_tidegate, kept=kept, planner=planner)
+    ago = schedule.power_lost_at + outage.DARK
+    second.incus.warnings.kept(run.incus.warnings, ago=ago + run.incus.world.clock_set)
+    return _joined(first, second.run(until_broken=until_broken), ago)
+
+
+def _joined(first: Result, second: Result, ago: float) -> Result:
+    """Return both boots as one: in the seconds of the first, who came up and runs as in the second."""
+    moved = tuple((at + ago, text) for at, text in second.timeline)
+    lost = (ago - outage.DARK, "power is lost")
+    return msgspec.structs.replace(
+        second,
+        schedule=first.schedule,
+        up={who: at if at is None else round(at + ago, 3) for who, at in second.up.items()},
+        timeline=(*first.timeline, lost, *moved),
+        violations=(*first.violations, *second.violations),
+        waits={**first.waits, **second.waits},
+        cycles=first.cycles + second.cycles,
+    )
 
 
 def kept_map(schedule: Schedule) -> WantedMap | None:
     """Return the map that the agent kept when all was well: drawn at the end of the same boot without faults."""
     healthy = tuple(
-        msgspec.structs.replace(instance, late_failures=0) for instance in schedule.server.instances
+        msgspec.structs.replace(instance, late_failures=0, last_used_at=None)
+        for instance in schedule.server.instances
     )
     quiet = Schedule(
         name="before",
@@ -140,9 +163,13 @@ class Simulation:
         self._wake_at: float | None = None
         self._judged_at = 0.0
         self._news = True
+        self._disk: RecoveryState | None = None
+        """What the full disk holds of its memory; None while there is room."""
+        self._decided = 0
         self._begin_agent()
+        deeds = Deeds(self.incus, self.watch, self)
         for happening in schedule.happenings:
-            self.clock.at(happening.at, functools.partial(self._happen, happening))
+            self.clock.at(happening.at, functools.partial(deeds.do, happening))
 
     def run(self, *, until_good: bool = False, until_broken: bool = False) -> Result:
         """Boot, and go on to the horizon; or only until everything is well, or until a rule is broken."""
@@ -150,7 +177,7 @@ class Simulation:
         if self.schedule.devices_first and math.isfinite(self._alive_at):
             DevicesFirst(self.world, self._kept, torn=frozenset(self.schedule.torn)).begin()
         self.incus.boot()
-        while self.clock.now < self.schedule.horizon:
+        while self.clock.now < self._end:
             self._advance()
             if self.clock.now >= self._alive_at:
                 self._cycle()
@@ -158,13 +185,14 @@ class Simulation:
                     break
             if until_broken and self.watch.is_broken:
                 return self.watch.result(self.cycles)
-        self.watch.end(with_tidegate=math.isfinite(self._alive_at))
+        if self.schedule.power_lost_at is None:
+            self.watch.end(with_tidegate=math.isfinite(self._alive_at))
         return self.watch.result(self.cycles)
 
     # --- time ------------------------------------------------------------------------------------
     def _advance(self) -> None:
         """Let time pass until the agent has something to do."""
-        end = self.schedule.horizon
+        end = self._end
         if self.clock.now < self._alive_at:
             self.clock.advance(min(self._alive_at, end))
             return
@@ -179,6 +207,11 @@ class Simulation:
                 limit = min(limit, self.clock.now + SETTLE)
             limit = min(limit, self._grid())
         self.clock.advance(limit)
+
+    @property
+    def _end(self) -> float:
+        lost_at = self.schedule.power_lost_at
+        return self.schedule.horizon if lost_at is None else lost_at
 
     def _grid(self) -> float:
         return (math.floor(self.clock.now / GRID) + 1) * GRID
@@ -237,7 +270,8 @@ class Simulation:
         before = self.snapshot
         for seen in self.looks.all(before, self._volumes()):
             self.snapshot = apply(self.snapshot, seen)
-        self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now)
+        began = self.incus.world.wall - self.clock.now
+        self.snapshot = msgspec.structs.replace(self.snapshot, at=self.clock.now, boot_wall=began)
         if due or _facts(before) != _facts(self.snapshot):
             return False
         self._news = False
@@ -263,70 +297,41 @@ class Simulation:
 
         act = Act(action, self.world, self.incus, ended)
         self._acts.append(act)
+        self._decided += 1
+        if self._decided in self.schedule.killed_after:
+            for delay in (CALL / 2, AGENT_AT + 2 * CALL):
+                self.clock.after(delay, lambda: self.kill(forgets=False))
 
-    # --- the world outside -----------------------------------------------------------------------
-    def _happen(self, happening: Happening) -> None:
-        self.watch.note(f"{happening.deed} {happening.instance or ''}".rstrip())
-        match happening.deed:
-            case Deed.STOP:
-                self._stop(happening)
-            case Deed.FORBID:
-                assert happening.instance is not None
-                record = self.incus.instance(happening.instance)
-                record.config["boot.autostart"] = "false"
-                self.watch.forbids(happening.instance)
-            case Deed.EVACUATE:
-                self.incus.set_member_status("Evacuated")
-            case Deed.RESTORE:
-                self.incus.set_member_status("Online")
-            case Deed.RESTART_INCUS:
-                self.incus.units.restart()
-                self.watch.incus_killed()
-            case Deed.CRASH_INCUS:
-                self.incus.crash_daemon()
-                self.watch.incus_killed()
-            case Deed.PAUSE:
-                self._wish(Paused())
-            case Deed.RESUME:
-                self._wish(Resumed())
-            case Deed.KILL_AGENT | Deed.KILL_AND_FORGET:
-                self._kill_agent(forgets=happening.deed is Deed.KILL_AND_FORGET)
-
-    def _wish(self, event: Event) -> None:
+    # --- what is done to it ----------------------------------------------------------------------
+    def tell(self, event: Event) -> None:
         """A person tells the agent; where none runs at the moment, the command says so, and the person repeats it."""
         if self.clock.now < self._alive_at < math.inf:
-            self.clock.at(self._alive_at, functools.partial(self._wish, event))
+            self.clock.at(self._alive_at, functools.partial(self.tell, event))
             return
         self._wishes.append(event)
 
-    def _stop(self, happening: Happening) -> None:
-        who = happening.instance
-        assert who is not None
+    def fill_disk(self) -> None:
+        """From now on what it would write is not written."""
+        if self._disk is None:
+            self._disk = self.state
 
-        def accepted(answer: Operation | Refusal) -> None:
-            if isinstance(answer, Operation):
-                answer.done.on_set(
-                    lambda: self.watch.stopped(who) if answer.status == SUCCESS else None
-                )
-
-        if self.incus.daemon is not None:
-            self.incus.change_state(who, "stop", accepted)
-
-    def _kill_agent(self, *, forgets: bool) -> None:
+    def kill(self, *, forgets: bool) -> None:
+        """Kill the agent; what it has written is found by the one that systemd starts."""
         if math.isinf(self._alive_at):
             return
         for act in self._acts:
             act.forget()
         self._acts, self._outcomes = [], []
-        written = msgspec.json.encode(RecoveryState() if forgets else self.state)
+        last = self.state if self._disk is None else self._disk
+        written = msgspec.json.encode(RecoveryState() if forgets else last)
         self._begin_agent()
         self._alive_at = self.clock.now + AGENT_AT
         kept = msgspec.json.decode(written, type=RecoveryState)
         self.state = resumed(kept, boot_id=self.snapshot.boot_id, now=self._alive_at)
-        if forgets:
+        if self.state.pause is None:
             self.watch.paused = False
         self._wishes = []
-        self.watch.agent_killed(forgets=forgets)
+        self.watch.agent_killed(forgets=forgets or self._disk is not None)
 
 
 def _facts(snapshot: Snapshot) -> tuple[object, ...]:

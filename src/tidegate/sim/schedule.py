@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A boot with all that happens during it, as data: the node, the faults, what people do, when our agent is killed."""
+"""A boot with all that happens during it, as data: the node, the faults, what people do, when our agent is killed or power is lost."""
 
 import enum
 
@@ -18,9 +18,11 @@ from tidegate.sim.faults import (
     Timings,
 )
 from tidegate.sim.faults import PoolSpec as StoragePoolSpec
-from tidegate.sim.incus.values import InstanceSpec, PoolSpec, ServerSpec
+from tidegate.sim.incus.values import DEFAULT_PROJECT, InstanceSpec, PoolSpec, ServerSpec
 
 PREFIX = "incus-volume-"
+REMOTE = "remote"
+"""Incus's pool on LINSTOR, and the name of its resource group."""
 EPOCH = 1_795_420_800.0
 
 
@@ -31,10 +33,25 @@ class Deed(enum.StrEnum):
     """A user stops the instance."""
     FORBID = "forbid"
     """A user sets ``boot.autostart=false``."""
+    START = "start"
+    """A user starts the instance, if it is down."""
+    GUEST_OFF = "guest-off"
+    """The guest powers itself off, if it runs."""
+    MOVE = "move"
+    """A user moves the instance to another cluster member, if it is down."""
+    REMOVE = "remove"
+    """A user deletes the instance, if it is down."""
     EVACUATE = "evacuate"
     RESTORE = "restore"
     RESTART_INCUS = "restart-incus"
     CRASH_INCUS = "crash-incus"
+    HANG_INCUS = "hang-incus"
+    """Incus's API takes calls and answers none, until :attr:`ANSWER_INCUS`."""
+    ANSWER_INCUS = "answer-incus"
+    SET_CLOCK = "set-clock"
+    """The wall clock is set by :attr:`Happening.seconds`, as NTP does in the first minute."""
+    FILL_DISK = "fill-disk"
+    """From now on nothing of ours is written: what it has written is all that it will find."""
     KILL_AGENT = "kill-agent"
     """kill -9 of ours; systemd starts it again, and it finds what it had written."""
     KILL_AND_FORGET = "kill-and-forget"
@@ -50,6 +67,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     deed: Deed
     instance: InstanceId | None = None
+    seconds: float = 0.0
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +89,12 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """``tidegate-devices.service`` is enabled."""
     torn: tuple[str, ...] = ()
     """Resources whose kept file a power loss has torn; matters to devices-first alone."""
+    power_lost_at: float | None = None
+    """Power is lost at that second and comes back: a second boot follows, with what is left of faults and happenings."""
+    killed_after: tuple[int, ...] = ()
+    """Our agent is killed right after it has decided its n-th action, before anything is sent; and once more after it was sent."""
+    has_map: bool = True
+    """The map of what is wanted was kept; without it a corrupt file was set aside, or there never was one."""
 
     @property
     def calm_at(self) -> float:
@@ -78,11 +102,24 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         ends = [fault.end for fault in self.faults if fault.end is not None]
         return max([*ends, *(happening.at for happening in self.happenings)], default=0.0)
 
+    @property
+    def patience(self) -> float:
+        """Seconds after :attr:`calm_at` within which everything must run."""
+        # An incusd that dies in its first pass is not started again before waitready gives up (facts/observed.md, s10).
+        crashes = any(happening.deed is Deed.CRASH_INCUS for happening in self.happenings)
+        empty = any(fault.kind is FaultKind.VOLUMES_EMPTY for fault in self.faults)
+        return 900.0 if crashes or empty else 300.0
+
     def resources_of(self, who: InstanceId) -> tuple[str, ...]:
         """Return the resources that a start of the instance ``who`` needs: its root's and those of its custom volumes."""
         spec = next(found for found in self.server.instances if found.id == who)
-        sources = [device["source"] for device in spec.devices.values() if "source" in device]
-        return (f"{PREFIX}{who.name}", *(f"{PREFIX}default_{source}" for source in sources))
+        devices = {**spec.profile_devices, **spec.devices}
+        sources = [device["source"] for device in devices.values() if "source" in device]
+        return (resource_of(who), *(f"{PREFIX}default_{source}" for source in sources))
+
+    def is_remote(self, pool: str) -> bool:
+        """Return True for an Incus pool that lies on LINSTOR."""
+        return any(spec.is_remote for spec in self.server.pools if spec.name == pool)
 
     @property
     def scenario(self) -> Scenario:
@@ -96,7 +133,19 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def layout(names: tuple[str, ...], *, nodes: int = 2, drbd: bool = True) -> Layout:
+def resource_of(who: InstanceId) -> str:
+    """Return LINSTOR's name of the instance's own resource; the project default is left out (facts/incus.md L23)."""
+    name = who.name if who.project == DEFAULT_PROJECT else f"{who.project}_{who.name}"
+    return f"{PREFIX}{name}"
+
+
+def layout(
+    names: tuple[str, ...],
+    *,
+    nodes: int = 2,
+    drbd: bool = True,
+    groups: tuple[str, ...] = (REMOTE,),
+) -> Layout:
     """Return a cluster of ``nodes`` with one volume for each of ``names``, on this node and on at most one other."""
     here = tuple(f"n{number}" for number in range(1, nodes + 1))
     layers = ("DRBD", "STORAGE") if drbd else ("STORAGE",)
@@ -106,7 +155,7 @@ def layout(names: tuple[str, ...], *, nodes: int = 2, drbd: bool = True) -> Layo
             for number, name in enumerate(here)
         ),
         pools=tuple(StoragePoolSpec(name="thin", node=node) for node in here),
-        groups=(GroupSpec(name="remote", storage_pool="thin"),),
+        groups=tuple(GroupSpec(name=name, storage_pool="thin") for name in groups),
         resources=tuple(
             ResourceSpec(
                 name=f"{PREFIX}{name}",
@@ -126,15 +175,27 @@ def layout(names: tuple[str, ...], *, nodes: int = 2, drbd: bool = True) -> Layo
 
 
 def server(
-    instances: tuple[InstanceSpec, ...], *, cpus: int = 2, database_dump: bool = True
+    instances: tuple[InstanceSpec, ...],
+    *,
+    cpus: int = 2,
+    database_dump: bool = True,
+    remote: tuple[str, ...] = (REMOTE,),
 ) -> ServerSpec:
-    """Return a standalone Incus with a LINSTOR pool ``remote`` and a local pool ``local``."""
-    group = {"linstor.resource_group.name": "remote", "linstor.volume.prefix": PREFIX}
+    """Return a standalone Incus with the LINSTOR pools ``remote`` and a local pool ``local``."""
     return ServerSpec(
         epoch=EPOCH,
         cpus=cpus,
         has_db_dump=database_dump,
-        pools=(PoolSpec(name="local", driver="dir"), PoolSpec(name="remote", config=group)),
+        pools=(
+            PoolSpec(name="local", driver="dir"),
+            *(
+                PoolSpec(
+                    name=name,
+                    config={"linstor.resource_group.name": name, "linstor.volume.prefix": PREFIX},
+                )
+                for name in remote
+            ),
+        ),
         instances=instances,
     )
 

@@ -6,14 +6,13 @@ from typing import TypeVar
 
 import msgspec
 
+from tidegate.sim.chance import BY_PERMISSION
 from tidegate.sim.faults import INSTANT, Layout
 from tidegate.sim.incus.values import InstanceSpec
 from tidegate.sim.schedule import PREFIX, Schedule
 
 T = TypeVar("T")
 MOST_RUNS = 400
-LEAST = 200.0
-"""Seconds of calm that are left at the end: with less, what is only slow would look as if it never came."""
 
 
 def smallest(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
@@ -54,10 +53,16 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
         yield msgspec.structs.replace(schedule, timings=INSTANT)
     if schedule.stray:
         yield msgspec.structs.replace(schedule, stray=())
-    if schedule.allows_more:
+    if schedule.allows_more and not any(one.kind in BY_PERMISSION for one in schedule.faults):
         yield msgspec.structs.replace(schedule, allows_more=False)
-    if schedule.horizon > schedule.calm_at + LEAST:
-        yield msgspec.structs.replace(schedule, horizon=schedule.calm_at + LEAST)
+    if schedule.killed_after:
+        yield msgspec.structs.replace(schedule, killed_after=())
+    if schedule.power_lost_at is not None:
+        yield msgspec.structs.replace(schedule, power_lost_at=None)
+    if not schedule.has_map:
+        yield msgspec.structs.replace(schedule, has_map=True)
+    if schedule.horizon > schedule.calm_at + schedule.patience:
+        yield msgspec.structs.replace(schedule, horizon=schedule.calm_at + schedule.patience)
 
 
 def _without_one(things: tuple[T, ...]) -> Iterator[tuple[T, ...]]:

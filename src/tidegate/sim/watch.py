@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.config.policy import RecoveryPolicy
 from tidegate.core import ids
 from tidegate.core.action import (
     AcknowledgeWarning,
@@ -22,27 +23,27 @@ from tidegate.core.action import (
     ValidatePool,
 )
 from tidegate.core.finding import Report
-from tidegate.core.ids import InstanceId, SubjectKind
+from tidegate.core.ids import InstanceId
 from tidegate.recovery import levers
 from tidegate.recovery.levers import Lever
-from tidegate.sim import drbd, faults
+from tidegate.sim import drbd, faults, patience
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.linstor import wiring
 from tidegate.sim.linstor.node import Status
 from tidegate.sim.linstor.world import LinstorWorld
+from tidegate.sim.patience import Patience
 from tidegate.sim.schedule import Schedule
+from tidegate.sim.wishes import Wishes
 
-MINUTE: Final = 60.0
 PER_MINUTE: Final = 40
 """Actions on one subject within a minute beyond which it is a hot loop."""
-SOON: Final = 15.0
-"""Seconds within which an instance runs once all it rests on could be used, its own failures and its turn included."""
 _KIND = faults.FaultKind
 _GRAIN: Final = 1e-6
 _BY_PERMISSION: Final = frozenset({Lever.FULL_SYNC, Lever.RESTART_INCUS})
-_SYN_PAUSE: Final = 64.0
-"""Longest pause in seconds between two SYNs of Linux within the time of a schedule."""
+_POLICY: Final = RecoveryPolicy()
+_OWN_FAILURE: Final = "incusd forklxc"
+"""In the text of a start that failed after its storage was there."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,13 +78,11 @@ class Watch:
         self._timeline: list[tuple[float, str]] = []
         self._violations: list[str] = []
         self._said = ""
-        self._stopped: dict[InstanceId, float] = {}
-        self._forbidden: set[InstanceId] = set()
+        self.wishes = Wishes(incus)
+        self._patience = Patience(schedule, world, incus, self.wishes)
         self._begun: dict[str, list[float]] = {}
-        self._flying: set[str] = set()
-        self._possible: dict[InstanceId, float] = {}
-        self._waits: dict[str, float] = {}
-        self._killed = False
+        self._flying: dict[str, Action] = {}
+        self._own: dict[InstanceId, int] = {}
         self._pulls: dict[Lever, list[float]] = {}
         self.paused = False
         """A person has told the agent to do nothing, and it has heard of it."""
@@ -99,34 +98,34 @@ class Watch:
             self._said = sentence
             self.note(f"agent: {sentence}")
 
-    def stopped(self, who: InstanceId) -> None:
-        """A user has stopped an instance."""
-        self._stopped[who] = self._world.now
-
-    def forbids(self, who: InstanceId) -> None:
-        """A user has said that it shall not start by itself."""
-        self._forbidden.add(who)
-
-    def incus_killed(self) -> None:
-        """The memory of incusd of failed starts is gone."""
-        self._killed = True
-
     def agent_killed(self, *, forgets: bool) -> None:
         """Ours is gone, and with ``forgets`` its memory; what was sent goes on."""
-        self._killed = self._killed or forgets
         if forgets:
+            self.wishes.memory_lost = True
             self._pulls.clear()
         self._flying.clear()
         self._begun.clear()
 
     def ended(self, outcome: Outcome) -> None:
         """Note the end of an action."""
-        self._flying.discard(str(outcome.action.subject))
+        self._flying.pop(str(outcome.action.subject), None)
         lever = levers.of(outcome.action)
         if lever is not None and outcome.kind is OutcomeKind.VOID and self._pulls.get(lever):
             self._pulls[lever].pop()
+        if isinstance(outcome.action, StartInstance) and _OWN_FAILURE in outcome.text:
+            self._failed_by_itself(outcome.action.instance)
         text = f": {outcome.text}" if outcome.text else ""
         self.note(f"{_name(outcome.action)} {outcome.kind}{text}")
+
+    def _failed_by_itself(self, who: InstanceId) -> None:
+        """Hold an instance's own failures against its budget, which begins anew when its storage was away meanwhile, or our memory."""
+        self._own[who] = self._own.get(who, 0) + 1
+        schedule = self._schedule
+        anew = len(schedule.faults) + len(schedule.happenings) + 2 * len(schedule.killed_after)
+        if self._own[who] > _POLICY.instance_attempts * (1 + anew):
+            self.broken(
+                f"starts {who} for the {self._own[who]}th time, which fails by its own fault"
+            )
 
     @property
     def is_broken(self) -> bool:
@@ -145,10 +144,11 @@ class Watch:
         self.note(f"{_name(action)} ({action.cause})")
         if key in self._flying:
             self.broken(f"{_name(action)} while another action on it goes on")
-        self._flying.add(key)
+        self._together(action)
+        self._flying[key] = action
         times = self._begun.setdefault(f"{type(action).__name__} {key}", [])
         times.append(self._world.now)
-        if sum(1 for moment in times if moment > self._world.now - MINUTE) > PER_MINUTE:
+        if sum(1 for moment in times if moment > self._world.now - patience.MINUTE) > PER_MINUTE:
             self.broken(f"a hot loop of {_name(action)}")
         if self.paused:
             self.broken(f"{_name(action)} during a pause")
@@ -162,6 +162,21 @@ class Watch:
             case AcknowledgeWarning():
                 if not self._incus.is_running(action.instance):
                     self.broken(f"acknowledges a warning about {action.instance}, which is down")
+
+    def _together(self, action: Action) -> None:
+        """Hold what goes on at the same time against its limits."""
+        flying = [*self._flying.values(), action]
+        starts = [one.instance for one in flying if isinstance(one, StartInstance)]
+        known = (self._incus.world.instances.get(who) for who in starts)
+        in_turn = [one for one in known if one is not None and one.is_prioritised]
+        if len(starts) > _POLICY.most_parallel_starts:
+            self.broken(f"{len(starts)} starts at once")
+        if isinstance(action, StartInstance) and len(in_turn) > 1:
+            record = self._incus.world.instances.get(action.instance)
+            if record is not None and record.is_prioritised:
+                self.broken(f"starts {action.instance} while another one with a priority starts")
+        if sum(isinstance(one, ValidatePool) for one in flying) > 1:
+            self.broken("two recover/validate at once")
 
     def _pulls_lever(self, action: ReconnectSatellite | RestartUnit | StartUnit) -> None:
         """Hold a lever against its fixed budget and against what it must never be pulled on (contract.md safety 8)."""
@@ -185,7 +200,8 @@ class Watch:
             Lever.WAKE: life.status is Status.OFFLINE and connection.listening(life),
             Lever.FALSE_ONLINE: life.status is Status.ONLINE,
             Lever.START_SATELLITE: connection.unit_failed(life),
-            Lever.RESTART_INCUS: self._incus.phase is Phase.READY and not self._flying - {"incus"},
+            Lever.RESTART_INCUS: self._incus.phase is Phase.READY
+            and not self._flying.keys() - {"incus"},
         }
         if not fits.get(lever, True):
             self.broken(f"{lever} pulled on a satellite that is {life.status}")
@@ -203,14 +219,17 @@ class Watch:
 
     def _starts(self, action: StartInstance, report: Report) -> None:
         who, incus = action.instance, self._incus
-        record = incus.instance(who)
+        record = incus.world.instances.get(who)
+        if record is None:
+            self.broken(f"starts {who}, which is gone")
+            return
         if incus.phase is not Phase.READY:
             self.broken(f"starts {who} before Incus is ready")
         if incus.is_running(who):
             self.broken(f"starts {who}, which runs")
-        if who in self._stopped:
+        if who in self.wishes.stopped:
             self.broken(f"starts {who}, which a user stopped")
-        if who in self._forbidden or record.expanded_config.get("boot.autostart") == "false":
+        if record.expanded_config.get("boot.autostart") == "false":
             self.broken(f"starts {who}, which shall not start by itself")
         if incus.world.is_evacuated:
             self.broken(f"starts {who} on an evacuated member")
@@ -218,7 +237,7 @@ class Watch:
             self.broken(f"starts {who}, which lives elsewhere")
         if incus.pool_status(record.spec.pool) == "Unavailable":
             self.broken(f"starts {who} on a pool that is not mounted")
-        if record.spec.pool == "remote":
+        if self._schedule.is_remote(record.spec.pool):
             self._storage(who, report)
 
     def _storage(self, who: InstanceId, report: Report) -> None:
@@ -236,7 +255,8 @@ class Watch:
             file = world.trees[world.local].of(resource, number)
             if file is None or world.open(file.path):
                 self.broken(f"starts {who} before its device is ready")
-            elif file.signature == "":
+            elif file.signature == "" and (self._schedule.has_map or number):
+                # What a disk carried that nobody has noted, nobody can miss.
                 self.broken(f"starts {who} on a volume that carries nothing")
         alone = len(world.lives) == 1 or not world.store.data.definitions[resource].drbd
         if alone or wiring.quorum_rule(world, resource):
@@ -254,69 +274,10 @@ class Watch:
         if away is not None and away.alive:
             self.broken(f"starts {who} while its peer lives and is not connected")
 
-    # --- patience --------------------------------------------------------------------------------
     def seen(self, report: Report) -> None:
-        """Remember since when each instance could have been started."""
-        for who in self._expected():
-            if self._incus.is_running(who):
-                self._up(who)
-            elif not self._could(who, report) or str(ids.instance(who)) in self._flying:
-                # What is being started may hang in Incus, which no one can shorten.
-                self._possible.pop(who, None)
-            else:
-                self._possible.setdefault(who, self._world.now)
-
-    def _could(self, who: InstanceId, report: Report) -> bool:
-        state = report.state(ids.instance(who))
-        closed = self._incus.phase is not Phase.READY or self._incus.world.is_evacuated
-        if state is None or closed or self.paused:
-            return False
-        below = (s for s in state.rests_on if s.kind is not SubjectKind.POOL)
-        remote = self._incus.instance(who).spec.pool == "remote"
-        if remote and not self._world.module_loaded():
-            return (
-                False  # without DRBD among the layers the judge does not mind; Incus's driver does
-            )
-        ground = (ids.SATELLITE, ids.CONTROLLER, ids.HOST) if remote else ()
-        return all(report.ready(subject) for subject in (*below, *ground))
-
-    def _up(self, who: InstanceId) -> None:
-        since = self._possible.pop(who, None)
-        if since is None:
-            return
-        last = max((s.at for s in self._incus.world.starts if s.instance == who), default=since)
-        wait = max(0.0, last - since)
-        self._waits[str(who)] = max(wait, self._waits.get(str(who), 0.0))
-        if wait > SOON + self._delays() and not self._is_forgotten(who):
-            self.broken(f"{who} could have been started {wait:.1f} s before it ran")
-
-    def _delays(self) -> float:
-        """Return what may come on top: delays by configuration, and Incus's own SYNs that were lost in a black hole."""
-        hole = any(fault.kind is _KIND.CONTROLLER_BLACK_HOLE for fault in self._schedule.faults)
-        delays = sum(record.start_delay for record in self._incus.world.local_instances)
-        # A pool with volumes that Incus does not know is Incus's own to mount, once a minute.
-        minute = MINUTE if self._schedule.stray else 0.0
-        return delays + minute + (_SYN_PAUSE if hole else 0.0)
-
-    def _expected(self) -> list[InstanceId]:
-        """Return who should run here and was not stopped by somebody's will."""
-        world = self._incus.world
-        return [
-            record.id
-            for record in world.local_instances
-            if record.id not in self._stopped
-            and record.id not in self._forbidden
-            and self._should(record.spec.config)
-        ]
-
-    def _should(self, config: Mapping[str, str]) -> bool:
-        autostart = config.get("boot.autostart", "")
-        power = config.get("volatile.last_state.power", "RUNNING")
-        return autostart == "true" or (autostart in {"", "last-state"} and power == "RUNNING")
-
-    def _is_forgotten(self, who: InstanceId) -> bool:
-        """What fails late looks as if a user had stopped it (facts/incus.md A21), once whoever knew better is gone."""
-        return self._killed and self._incus.instance(who).spec.late_failures > 0
+        """Look whether what can run takes too long."""
+        for rule in self._patience.seen(report, flying=self._flying, paused=self.paused):
+            self.broken(rule)
 
     # --- the end ---------------------------------------------------------------------------------
     def end(self, *, with_tidegate: bool) -> None:
@@ -329,8 +290,8 @@ class Watch:
             self.broken("volumes were mounted that Incus does not know")
         if not with_tidegate:
             return
-        for who in self._expected():
-            if not self._incus.is_running(who) and not self._is_forgotten(who):
+        for who in self.wishes.expected():
+            if not self._incus.is_running(who) and not self.wishes.is_forgotten(who):
                 self.broken(f"{who} does not run at the end")
 
     def result(self, cycles: int) -> Result:
@@ -347,7 +308,7 @@ class Watch:
             runs=frozenset(str(who) for who in self._incus.world.running),
             timeline=tuple(self._timeline),
             violations=tuple(self._violations),
-            waits=dict(self._waits),
+            waits=dict(self._patience.waits),
             cycles=cycles,
         )
 

@@ -84,6 +84,7 @@ class Autostart:
                 world.warnings.resolve(AUTOSTART_FAILURE, str(record.id), project=record.id.project)
                 return True
             if refusal.code == 503:
+                world.dropped.add(record.id)
                 return False  # dropped without a word (A7)
             err = refusal.text
             world.journal.write(

@@ -51,7 +51,7 @@ class Daemon:
         self._world = world
         self._on_exit = on_exit
         self.pid = world.new_pid()
-        self.started_at = world.clock.now
+        self.started_at = world.wall - world.server.epoch
         self.listening = Signal()
         self.api_open = Signal()
         self.ready = Signal()

@@ -87,6 +87,10 @@ class Instances:
         lock.released.set()
         return None
 
+    def is_busy(self, instance: ids.InstanceId) -> bool:
+        """Return True while something is being done to it (R49)."""
+        return instance in self._locks
+
     def register_running(self) -> Steps[None]:
         """Take over instances that run since before this process: their volumes are asked for anew (L80-L82)."""
         for record in self._world.local_instances:
@@ -200,7 +204,7 @@ class Instances:
 
     def _record_running(self, record: InstanceRecord) -> None:
         record.power = RUNNING
-        record.last_used_at = self._world.server.epoch + self._world.clock.now
+        record.last_used_at = self._world.wall
 
     def _custom_volumes(self, record: InstanceRecord) -> list[tuple[str, IncusVolume]]:
         """Return the required custom volumes with their device names (L28)."""

@@ -48,6 +48,8 @@ class IncusModel:
         self.clock = clock
         self.world = World(clock, server, fronts, timings or IncusTimings(), seed)
         self._listeners: list[Callable[[], None]] = []
+        self.hangs = False
+        """Its API takes calls and answers none; what incusd does by itself goes on."""
         self.units = Units(self.world, self._tell)
 
     # --- the machine ----------------------------------------------------------------------------
@@ -74,6 +76,10 @@ class IncusModel:
         """Let incus.service wait for something it is ordered after, until the returned signal is set (U10)."""
         self.units.hold = Signal()
         return self.units.hold
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock on (or back, below zero) by so many seconds: what Incus stamps from now on is of that time."""
+        self.world.clock_set += seconds
 
     def set_member_status(self, status: str) -> None:
         """Have this member be Online, Evacuated, Evacuating or Restoring (A2, R80)."""

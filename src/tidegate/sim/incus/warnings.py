@@ -2,7 +2,7 @@
 """Incus's warnings: rows in its database that outlive the daemon (facts/incus.md R60-R65, D14, A8, A9)."""
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -21,7 +21,7 @@ class WarningStatus(enum.StrEnum):
 
 
 class IncusWarning(msgspec.Struct, kw_only=True):
-    """One row; there is one per type, project and entity (R63). Times are seconds of the virtual clock.
+    """One row; there is one per type, project and entity (R63). Times are seconds of the wall clock after the scenario's epoch.
 
     ``entity`` tells rows apart; ``entity_url`` is what the API shows, which is empty for a pool (R62).
     """
@@ -94,6 +94,14 @@ class Warnings:
         for row in self._rows.values():
             if row.last_seen < moment:
                 row.status = WarningStatus.RESOLVED
+
+    def kept(self, rows: Iterable[IncusWarning], *, ago: float) -> None:
+        """Take over the ``rows`` of a server whose clock showed ``ago`` seconds when this one's shows 0: the database outlives a boot."""
+        for row in rows:
+            moved = msgspec.structs.replace(
+                row, first_seen=row.first_seen - ago, last_seen=row.last_seen - ago
+            )
+            self._rows[(row.type, row.project, row.entity)] = moved
 
     def get(self, uuid: str) -> IncusWarning | None:
         """Return the warning with that identifier."""

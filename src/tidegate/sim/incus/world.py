@@ -36,6 +36,7 @@ class InstanceRecord:
     Attributes:
         spec: what the scenario declared.
         config: local configuration now, volatile keys included.
+        at_boot: what it was when the scenario began, which is what counts for an autostart (A1).
         last_used_at: seconds since the epoch.
         created_at: seconds since the epoch.
         location: the member it lives on.
@@ -48,6 +49,7 @@ class InstanceRecord:
         self.spec = spec
         self.id = spec.id
         self.config: dict[str, str] = {POWER: RUNNING, **spec.config}
+        self.at_boot: Config = dict(self.config)
         self.created_at = server.epoch - 3600.0 if spec.created_at is None else spec.created_at
         self.last_used_at = server.epoch - 60.0 if spec.last_used_at is None else spec.last_used_at
         self.location = spec.location or server.location
@@ -202,6 +204,8 @@ class World:
         validations: every pool that a ``recover/validate`` was called for, in order.
         unknown_volumes: per pool, volumes that the storage has and the database does not know (D66).
         mounted_unknown: those of them that a ``recover/validate`` has mounted: harm (contract, safety 2).
+        dropped: whom an autostart has left without a warning, because a pool was unavailable (A7).
+        clock_set: seconds by which the wall clock was set since the scenario began.
     """
 
     def __init__(
@@ -216,9 +220,11 @@ class World:
         self.server = server
         self.timings = timings
         self.random = random.Random(seed)
+        self.clock_set = 0.0
+        self.dropped: set[ids.InstanceId] = set()
         self.config: dict[str, str] = dict(server.config)
         self.journal = Journal(server.epoch, lambda: clock.now)
-        self.warnings = Warnings(lambda: clock.now, self.new_uuid)
+        self.warnings = Warnings(lambda: self.wall - server.epoch, self.new_uuid)
         self.instances = {spec.id: InstanceRecord(spec, server) for spec in server.instances}
         self.running: dict[ids.InstanceId, RunningInstance] = {}
         self.starts: list[StartRecord] = []
@@ -236,6 +242,11 @@ class World:
         if server.has_db_dump:
             self.dump_database()
         self._next_pid = 300
+
+    @property
+    def wall(self) -> float:
+        """What the wall clock shows: seconds since the epoch."""
+        return self.server.epoch + self.clock.now + self.clock_set
 
     @property
     def local_instances(self) -> list[InstanceRecord]:
