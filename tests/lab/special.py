@@ -7,15 +7,19 @@ from types import ModuleType
 from tests.lab import (
     golden,
     host,
+    special_chain,
     special_decay,
     special_devices,
     special_early,
     special_gone,
     special_guard,
+    special_kill,
     special_limit,
     special_loop,
+    special_many,
     special_mount,
     special_naive,
+    special_panic,
     special_power,
     special_shutdown,
     special_tune,
@@ -35,8 +39,12 @@ TALES: dict[str, ModuleType] = {
     "power": special_power,
     "naive": special_naive,
     "loop": special_loop,
+    "chain": special_chain,
+    "kill": special_kill,
+    "many": special_many,
     "tune": special_tune,
     "mount": special_mount,
+    "panic": special_panic,
 }
 
 

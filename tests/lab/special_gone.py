@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was wanted at the last good moment is gone, or lives on another node now: the boot is not held for it (contract.md, safety 9)."""
 
-from typing import Any
-
 from tests.lab import observe, seed
 from tests.lab import tale as tales
 from tests.lab.variants import Variant
@@ -11,22 +9,12 @@ SAYS = "a wanted resource that is gone, and one that lives elsewhere, with the g
 HELD_AT_MOST = 5.0
 
 
-def _resource(data: Any, instance: str) -> str:
-    """LINSTOR's name of the volume of ``instance``: Incus writes it into a property."""
-    for name, row in data["definitions"].items():
-        if any(str(value).endswith(f"{instance}") for value in row["props"].values()):
-            return str(name)
-    raise LookupError(instance)
-
-
 def tell(tale: tales.Tale) -> None:
     """c2's resource is deleted, c3's moved away, while the machine is down."""
     with tale.scene(Variant.GATE) as scene:
-        data = scene.master.dump()["data"]
-        scene.master.delete(f"/v1/resource-definitions/{_resource(data, 'c2')}")
-        scene.master.delete(
-            f"/v1/resource-definitions/{_resource(data, 'c3')}/resources/{seed.NODE}"
-        )
+        gone, moved = (f"/v1/resource-definitions/{scene.resource(name)}" for name in ("c2", "c3"))
+        scene.master.delete(gone)
+        scene.master.delete(f"{moved}/resources/{seed.NODE}")
         scene.boot()
         scene.watch(30, lambda: scene.unit(tales.GATE) == "active")
         gate = scene.journal(tales.GATE)
