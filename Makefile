@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick lint sim mutants soak lab lab-quick lab-full bench bench-guard bench-journal venv clean fuzz
+.PHONY: help demo test quick lint sim mutants soak soak-short lab lab-quick lab-full bench bench-guard bench-journal venv clean fuzz
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ mutants: .venv/.develop ## planners broken on purpose, and the rule that catches
 
 soak: .venv/.develop ## half an hour at rest: memory and CPU with 500 volumes and a noisy event stream
 	$(BIN)/python -m tests.soak
+
+soak-short: .venv/.develop ## two minutes of it, as CI runs it
+	$(BIN)/python -m tests.soak --minutes 2
 
 lab: .venv/.develop ## root: real systemd, real Incus, scenarios without and with Tidegate
 	$(BIN)/python -m tests.lab run --check
