@@ -9,6 +9,7 @@ import time
 import msgspec
 import pytest
 
+from tidegate.config.policy import RecoveryPolicy
 from tidegate.sim.chance import by_chance
 from tidegate.sim.faults import Fault, FaultKind
 from tidegate.sim.incus.timings import IncusTimings
@@ -24,6 +25,7 @@ from tidegate.sim.schedule import (
     server,
 )
 from tidegate.sim.watch import Result
+from tidegate.sim.wishes import HOPELESS
 
 FIRST = 100
 CHUNK = 10
@@ -211,6 +213,31 @@ class TestWhatPeopleDo:
 
 
 _MEMBERS = (MemberSpec(name="n1"), MemberSpec(name="n2"))
+
+
+@pytest.mark.parametrize("kills", [(), (42.5, 60.0, 120.0, 200.0)])
+def test_what_fails_by_its_own_fault_is_given_up_and_stays_so(kills: tuple[float, ...]) -> None:
+    """Each start makes Incus show it as used and stopped for a moment: no reason to begin anew, and neither is a crash of ours."""
+    base = observed("s1")
+    instances = tuple(
+        msgspec.structs.replace(one, late_failures=5 * HOPELESS if one.name == "c1" else 0)
+        for one in base.server.instances
+    )
+    hopeless = msgspec.structs.replace(base.server, instances=instances)
+    happenings = tuple(Happening(at=at, deed=Deed.KILL_AGENT) for at in kills)
+    result = simulate(
+        msgspec.structs.replace(base, server=hopeless, happenings=happenings, horizon=400.0)
+    )
+    assert result.violations == ()
+    tries = [
+        text
+        for _, text in result.timeline
+        if text.startswith("StartInstance instance/default/c1 (")
+    ]
+    assert len(tries) == RecoveryPolicy().instance_attempts
+    said = [text for _, text in result.timeline if text.startswith("agent:")]
+    assert "gave up on default/c1" in said[-1]
+    assert {"default/c2", "default/c3", "default/d1"} <= result.runs
 
 
 def test_incusd_that_nothing_starts_is_started() -> None:

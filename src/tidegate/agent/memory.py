@@ -59,7 +59,7 @@ class Memory:
         Raises:
             ClientError: It could not be written; what was there before is still there.
         """
-        lasting = msgspec.structs.replace(state, ready=frozenset(), sentence="")
+        lasting = states.lasting(state)
         if lasting == self._written:
             return
         files.write(self._path, msgspec.json.encode(lasting), mode=0o640, durable=False)

@@ -22,9 +22,11 @@ from tidegate.health import intent
 from tidegate.health.intent import Will
 from tidegate.recovery import causes, desire, levers, width
 from tidegate.recovery.standing import Standing, Survey
-from tidegate.recovery.state import RecoveryState, key_of, pace_key, warning_key, without
+from tidegate.recovery.state import RecoveryState, can_key, key_of, pace_key, warning_key, without
 
 INCUS_UNIT = UnitName("incus.service")
+_LOOKS: Final = 30.0
+"""Seconds in which an agent that came back has looked at everything; what it knew to be usable before counts as usable until then."""
 _LOG_EVERY: Final = 60.0
 """Seconds after which the satellite's log is read again, where it did not show a false ONLINE."""
 _GUARD_AGAIN: Final = 2.0
@@ -215,21 +217,25 @@ def notice(
     """Return the state with waits ended for what became usable since the last step, and broken promises charged."""
     usable = {name for name, subject in report.subjects.items() if subject.ready}
     standings = [*survey.pools, *survey.instances]
-    usable |= {_can(standing) for standing in standings if standing.can}
-    fresh = usable - state.ready
+    # While we start it, Incus shows an instance as if it had run and been stopped: that is no coming and going of its storage.
+    usable |= {
+        can_key(standing.subject)
+        for standing in standings
+        if standing.can
+        or (state.busy(standing.subject) and can_key(standing.subject) in state.ready)
+    }
     now = snapshot.at
+    if state.resumed_at is not None and now < state.resumed_at + _LOOKS:
+        usable |= {name for name in state.ready if name.startswith("can:")}
+    fresh = usable - state.ready
     for key in sorted(fresh & state.budgets.keys()):
         if not key.startswith("instance/"):
             state = state.hurried(key, now=now, policy=policy)
     for standing in standings:
-        if _can(standing) in fresh:
+        if can_key(standing.subject) in fresh:
             state = _became_possible(state, standing, now, policy)
     state = msgspec.structs.replace(state, ready=frozenset(usable))
     return _hold_to_promise(state, survey, snapshot, policy)
-
-
-def _can(standing: Standing) -> str:
-    return f"can:{standing.subject}"
 
 
 def _became_possible(

@@ -14,7 +14,7 @@ import msgspec
 from tidegate.config.policy import RecoveryPolicy
 from tidegate.core.action import AcknowledgeWarning, Action, StartInstance
 from tidegate.core.backoff import Backoff
-from tidegate.core.ids import BootId, InstanceId, Subject
+from tidegate.core.ids import BootId, InstanceId, Subject, SubjectKind
 
 T = TypeVar("T")
 
@@ -74,6 +74,8 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     """Instances seen running in this boot, or started by us: stopped later, they are stopped by somebody's will."""
     ready: frozenset[str] = frozenset()
     """What could be used at the last step, to notice what became so."""
+    resumed_at: float | None = None
+    """When an agent that came back took this memory up: until it has looked at everything, nothing can be told from what it sees come."""
     hold_until: float = 0.0
     """Before this no instance with a priority or delay is started (facts/incus.md A5)."""
     incus_ran: bool = False
@@ -139,8 +141,28 @@ def resumed(kept: RecoveryState, *, boot_id: BootId, now: float) -> RecoveryStat
         in_flight={},
         settled={**kept.settled, **{key_of(action): now for action in lost}},
         failed={**kept.failed, **starts},
-        ready=frozenset(),
+        ready=lasting(kept).ready,
+        resumed_at=now,
     )
+
+
+def lasting(state: RecoveryState) -> RecoveryState:
+    """Return what of ``state`` an agent must know after a crash of ours.
+
+    Of what could be used only what instances with failures of their own rest on: it would otherwise look as if their storage had
+    just come, and their budget begin anew with every crash.
+    """
+    ready = {can_key(_subject(name)) for name in (*state.attempts, *state.given_up)}
+    return msgspec.structs.replace(state, ready=state.ready & ready, sentence="")
+
+
+def _subject(name: str) -> Subject:
+    return Subject(SubjectKind.INSTANCE, name)
+
+
+def can_key(subject: Subject) -> str:
+    """Return under which name it is kept in :attr:`RecoveryState.ready` that ``subject`` could be acted on."""
+    return f"can:{subject}"
 
 
 def key_of(action: Action) -> str:
