@@ -199,7 +199,7 @@ CODES: Final = {
     ),
     "controller.turns-away": Code(
         "The controller holds this node in a state that does not pass by itself.",
-        "linstor node list tells the state; linstor node reconnect NODE after its cause is gone.",
+        "linstor node list tells the state. Evicted: linstor node restore NODE. Else, after its cause is gone: linstor node reconnect NODE.",
         8,
     ),
     "controller.version-mismatch": Code(

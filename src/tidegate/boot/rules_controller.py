@@ -214,7 +214,11 @@ def turned_away(case: Case) -> str:
             begin=last.at,
             events=states[-3:],
         )
-    for effect in ("satellite.never-synced:satellite", "satellite.offline:satellite"):
+    for effect in (
+        "satellite.never-synced:satellite",
+        "satellite.no-controller:satellite",
+        "satellite.offline:satellite",
+    ):
         case.graph.link(key, effect, "a node in this state gets no full sync")
     return key
 

@@ -17,6 +17,8 @@ _EXITS: Final = {
     "203/EXEC": "systemd could not run its program",
 }
 """What the exit codes of LINSTOR's programs (and systemd's own) mean."""
+_CRASHES: Final = frozenset({"SEGV", "ABRT", "BUS", "ILL", "FPE", "SYS", "TRAP"})
+"""Signals that a process earns itself."""
 _SAID: Final = {
     "java": ("satellite.java", "Java could not run the satellite"),
     "exec": ("satellite.not-installed", "systemd could not run the satellite's program"),
@@ -101,6 +103,8 @@ def _died(case: Case, exited: list[Event], failed: Event | None) -> str:
     by = "on somebody's request (systemctl kill)" if any("signal" in e.data for e in exited) else ""
     never = not killed and all(e.data.get("which") == "Control" for e in exited) and exited
     verb = f"was killed {by}".strip() if killed else "ended"
+    if killed and not by and how.rpartition("/")[2] in _CRASHES:
+        verb = "crashed"
     if never:
         verb = "was not begun: a command of its unit before it failed"
     meant = f": {_EXITS[how]}" if how in _EXITS else ""
