@@ -218,6 +218,7 @@ def test_the_unit_that_apply_writes_keeps_the_packaged_command(
     place = host.root / f"etc/systemd/system/{UNIT}.d/60-tidegate-tune-class-archive.conf"
     assert f'exec {SCRIPT} "$$@"\' {SCRIPT} --logs=' in place.read_text()
     assert "Wants=tidegate-archive.service" in place.read_text()
+    assert "SyslogIdentifier=Satellite" in place.read_text(), "the journal calls it as before"
     assert complaints(tmp_path / "verify", unit, place.read_text()) == []
     assert "DumpLoadedClassList" in (host.state / "archive/satellite.sh").read_text()
     assert host.tune("revert", "class-archive") == 0

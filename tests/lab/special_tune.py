@@ -14,6 +14,7 @@ from tests.lab import host, machine, seed, special_units, variants
 from tests.lab import tale as tales
 from tests.lab.variants import Variant
 
+from tidegate.agent import tunelinks
 from tidegate.sim.faults import FaultKind
 
 SAYS = "a slow satellite: tune finds it, apply, boots, result, revert to the byte; nothing to advise where all is well"
@@ -83,6 +84,9 @@ def tell(tale: tales.Tale) -> None:
         _boot(tale, scene, HEALTHY, "healthy")
         said = _tune(scene)
         tale.expect("nothing to advise" in said, "no advice where all is well", said)
+        links = scene.each.exec(["networkctl", "list", "--json=short"])
+        waited = tunelinks.names_waited(links.encode())
+        tale.expect(waited == ("eth0",), "networkd's list of links is read as it is", links)
     with tale.scene(Variant.AGENT, "slow") as scene:
         _dress(scene)
         _slow(tale, scene)

@@ -45,6 +45,7 @@ def service(root: Path, index: Index, name: str, running: Unit | None) -> Servic
     seen = Service(
         unit=name,
         command=command(unit),
+        identifier=unit.value("Service", "SyslogIdentifier") or _called(unit),
         options=options,
         options_file=file,
         quoted=_is_quoted(unit, options),
@@ -83,6 +84,11 @@ def command(unit: Merged) -> str:
     """Return what the unit runs, without systemd's prefixes; "" when that is not one command."""
     found = unit.assignments("Service", "ExecStart")
     return found[0].value.lstrip("@-:+!") if len(found) == 1 else ""
+
+
+def _called(unit: Merged) -> str:
+    """Return what systemd calls the unit in the journal: its program's name (man systemd.exec)."""
+    return command(unit).partition(" ")[0].rpartition("/")[2]
 
 
 def script(root: Path, unit: Merged) -> archive.Script | str:

@@ -58,6 +58,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         unit: its name.
         command: its ``ExecStart=``.
+        identifier: what it is called in the journal.
         options: what ``JAVA_OPTS`` says.
         quoted: there are quotes or escapes in ``options``, so that we add nothing to it.
         options_file: the file that sets it and wins over the unit; "" when none does.
@@ -71,6 +72,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     unit: str
     command: str = ""
+    identifier: str = ""
     options: str = ""
     options_file: str = ""
     quoted: bool = False

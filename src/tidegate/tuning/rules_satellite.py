@@ -167,6 +167,7 @@ def archive(facts: HostFacts) -> Advice | None:
                 "Service": (
                     "ExecStart=",
                     exec_start(facts.satellite.command, f"{facts.archive.folder}/satellite.sh"),
+                    f"SyslogIdentifier={facts.satellite.identifier}",
                 ),
             },
         ),
