@@ -77,8 +77,11 @@ def remove(config: Config) -> None:
 async def make_when_calm(config: Config) -> str | Trouble:
     """As :func:`make`, once nothing boots and nothing is resynchronised any more, and the satellite has had time to note its classes."""
     await asyncio.sleep(LOOK_EVERY)
+    told = ""
     while reason := await tunecommands.why_not(config):
-        _log.info("waiting to make the archive: %s", reason)
+        if reason != told:
+            told = reason
+            _log.info("waiting to make the archive: %s", reason)
         await asyncio.sleep(LOOK_EVERY)
     return await make(config)
 

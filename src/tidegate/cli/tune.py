@@ -237,12 +237,13 @@ def _result(chosen: argparse.Namespace, config: "Config") -> int:
 def _archive(chosen: argparse.Namespace, config: "Config") -> int:
     import asyncio
 
-    from tidegate.agent import archiving
+    from tidegate.agent import archiving, setup
     from tidegate.core.trouble import Trouble
 
-    done = asyncio.run(
-        archiving.make_when_calm(config) if chosen.when_calm else archiving.make(config)
-    )
+    if chosen.when_calm:
+        setup.log_to_journal(config)
+    making = archiving.make_when_calm if chosen.when_calm else archiving.make
+    done = asyncio.run(making(config))
     if isinstance(done, Trouble):
         sys.stderr.write(f"tidegate: {done}\n")
         return EXIT_REFUSED

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When an archive is made, and what is said where none can be; with a real JVM: tests/contract/test_tune_java.py."""
+
+from pathlib import Path
+
+import pytest
+from tests.tuned_hosts import UNIT, TunedHost
+
+from tidegate.agent import archiving, tunecommands, tuneservice
+from tidegate.config.model import AgentConfig, Config, HostConfig
+from tidegate.core.trouble import Trouble
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TunedHost:
+    return TunedHost(tmp_path, monkeypatch)
+
+
+def config(host: TunedHost) -> Config:
+    return Config(
+        host=HostConfig(root=str(host.root)), agent=AgentConfig(state_dir=str(host.state))
+    )
+
+
+async def test_it_waits_until_the_host_is_calm(
+    host: TunedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = ["this host has just booted", "r0 is being resynchronised", ""]
+    asked: list[str] = []
+
+    async def why_not(_config: Config) -> str:
+        asked.append(reasons[len(asked)])
+        return asked[-1]
+
+    monkeypatch.setattr(tunecommands, "why_not", why_not)
+    monkeypatch.setattr(archiving, "LOOK_EVERY", 0.0)
+    await archiving.make_when_calm(config(host))
+    assert asked == reasons
+
+
+async def test_a_script_that_is_not_here_is_said(host: TunedHost) -> None:
+    found = await archiving.make(config(host))
+    assert isinstance(found, Trouble)
+    assert "tidegate tune revert class-archive" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "obstacle"),
+    [
+        ("[Service]\nExecStart=/usr/bin/podman run x\n", "podman"),
+        ("[Service]\nType=oneshot\nExecStart=/a\nExecStart=/b\n", "has not one plain ExecStart="),
+        ("[Service]\nExecStart=java -jar /x.jar\n", "has not one plain ExecStart="),
+    ],
+)
+def test_a_satellite_that_is_started_otherwise_is_left_alone(
+    host: TunedHost, text: str, obstacle: str
+) -> None:
+    host.write(f"usr/lib/systemd/system/{UNIT}", text)
+    found = archiving.look(host.root, tuneservice.units(host.root), config(host))
+    assert obstacle in found.obstacle
+
+
+def test_without_its_unit_none_would_ever_be_made(host: TunedHost) -> None:
+    (host.root / "usr/local/lib/systemd/system/tidegate-archive.service").unlink()
+    found = archiving.look(host.root, tuneservice.units(host.root), config(host))
+    assert found.obstacle == "tidegate-archive.service is not installed"
