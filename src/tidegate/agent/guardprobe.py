@@ -85,6 +85,10 @@ def facts(stats: Stats) -> GuardFacts:
         calls={name.value: count for name, count in calls.items()},
         seconds={name.value: one.seconds for name, one in stats.classes.items()},
         reasons=_summed(one.reasons for one in stats.classes.values()),
+        mounted=stats.rules.mounted,
+        turned_away=stats.rules.turned_away,
+        holds=stats.rules.holds,
+        held_seconds=stats.rules.held_seconds,
     )
 
 

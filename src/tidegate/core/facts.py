@@ -404,3 +404,11 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Class of call -> what they took together."""
     reasons: Mapping[str, int] = {}
     """Why it did not pass the controller's own answer on -> how often."""
+    mounted: int = 0
+    """Times that Incus was told that the node is ready, which is when it mounts the pool."""
+    turned_away: int = 0
+    """Times that it was told that the node is not, though the controller said so."""
+    holds: Mapping[str, int] = {}
+    """Why the call for a volume was held -> how often, whatever became of it."""
+    held_seconds: float = 0.0
+    """All holds together."""

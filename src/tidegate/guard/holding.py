@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -63,6 +64,14 @@ class Holder:
         self.node = node
         self.clock = clock
         self.patience = Patience(most=most, left=most, at=clock())
+        self.holds: Counter[str] = Counter()
+        """Why a call was held first -> how often."""
+        self.held_seconds = 0.0
+
+    def held(self, why: str, seconds: float) -> None:
+        """Count a hold that has ended."""
+        self.holds[why] += 1
+        self.held_seconds += seconds
 
 
 class Hold:
@@ -80,9 +89,18 @@ class Hold:
         self._ask = ask
         self._began = self._asked_at = self._clock()
         self._held_for = ""
+        """Why it was held last, as told; "" when it was not."""
+        self._first_why = ""
 
     async def end(self) -> Answer | None:
         """Return the answer for Incus; None: the controller's first one, unchanged."""
+        try:
+            return await self._end()
+        finally:
+            if self._first_why:
+                self._holder.held(self._first_why, self._clock() - self._began)
+
+    async def _end(self) -> Answer | None:
         until = max(self._call.arrived_at + self._holder.patience.now(self._began), self._began)
         while True:
             held = await self._holder.volumes(self._resource, self._paths())
@@ -102,6 +120,7 @@ class Hold:
             limit = min(until, self._began + ALONE) if held is None else until
             if self._clock() >= limit:
                 return self._refuse(opinion)
+            self._first_why = self._first_why or opinion.why
             self._tell(opinion)
             await self._once_more(opinion, limit)
 

@@ -9,6 +9,7 @@ Times are seconds of CLOCK_BOOTTIME (`clients.clock.boottime`), limits are secon
 """
 
 import enum
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -129,6 +130,19 @@ class Ask(Protocol):
         ...
 
 
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules have done since they began."""
+
+    mounted: int = 0
+    """Times that Incus was told ONLINE, which is when it mounts the pool."""
+    turned_away: int = 0
+    """Times that it was told that the node is not ready, though the controller said ONLINE."""
+    holds: Mapping[str, int] = {}
+    """Why a volume's call was held first -> how often, whatever became of it."""
+    held_seconds: float = 0.0
+    """All that time together."""
+
+
 class Rules(Protocol):
     """What is answered to the calls that concern readiness."""
 
@@ -151,6 +165,10 @@ class Rules(Protocol):
         """Answer ``/tidegate/v1/…`` on the guard's unix socket (root only) as far as the rules own it; None: not theirs."""
         ...
 
+    def counts(self) -> Counts:
+        """What was done so far."""
+        ...
+
 
 class PassAll:
     """No rules: everything is forwarded."""
@@ -170,6 +188,10 @@ class PassAll:
     async def control(self, _call: Call, /) -> Answer | None:
         """Owns no path."""
         return None
+
+    def counts(self) -> Counts:
+        """Nothing was done."""
+        return Counts()
 
 
 def plain_error(status: int, code: int, message: str, *, cause: str = "", hint: str = "") -> Answer:

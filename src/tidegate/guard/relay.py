@@ -120,6 +120,7 @@ class Guard:
             connections=self._server.open,
             streams=self._turns.streams,
             refused=dict(self._counters.refused),
+            rules=self._rules.counts(),
             classes=self._counters.classes(),
         )
 

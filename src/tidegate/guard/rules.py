@@ -27,6 +27,7 @@ from tidegate.guard.interface import (
     Ask,
     Call,
     CallClass,
+    Counts,
     Forward,
     ForwardThen,
     Reply,
@@ -92,6 +93,7 @@ class GuardRules:
         self._settings = settings
         self._clock = clock
         self._barred_since: float | None = None
+        self._mounted = self._turned_away = 0
         self.holder = Holder(agent.volumes, node, settings.hold, clock)
 
     def concerns(self, call: Call) -> CallClass | None:
@@ -139,6 +141,15 @@ class GuardRules:
         """Own no path."""
         return None
 
+    def counts(self) -> Counts:
+        """What was done so far."""
+        return Counts(
+            mounted=self._mounted,
+            turned_away=self._turned_away,
+            holds=dict(self.holder.holds),
+            held_seconds=self.holder.held_seconds,
+        )
+
     # --- the pool's mount ---------------------------------------------------------------------
 
     async def _mount(self, call: Call, answer: Answer, ask: Ask) -> Answer | None:
@@ -146,6 +157,16 @@ class GuardRules:
         record = online(answer)
         if record is None:
             return None
+        changed_one = await self._barred(call, answer, record, ask)
+        if changed_one is None:
+            self._mounted += 1
+        else:
+            self._turned_away += 1
+        return changed_one
+
+    async def _barred(
+        self, call: Call, answer: Answer, record: Mapping[str, Any], ask: Ask
+    ) -> Answer | None:
         until = call.arrived_at + SETTLE
         while True:
             said = await self._agent.mount()

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.guard.interface import CallClass
+from tidegate.guard.interface import CallClass, Counts
 
 BOUNDS: Final = (
     0.001,
@@ -43,7 +43,7 @@ class ClassStats(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Mapping[str, int]
     """`Answer.why` of the rules -> calls answered with it."""
     seconds: float
-    """Sum of their durations, from the whole head to the last byte of the answer (streams: to its first)."""
+    """Sum of their durations, from the whole head to the last byte of the answer (streams: to their end)."""
     longest: float
     buckets: tuple[int, ...]
     """Calls per bucket of `BOUNDS`, the last one for all that took longer. Not cumulated."""
@@ -68,6 +68,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     streams: int
     refused: Mapping[str, int]
     """Reason -> requests or connections that were refused without asking anybody."""
+    rules: Counts = Counts()
     bounds: tuple[float, ...] = BOUNDS
     classes: Mapping[CallClass, ClassStats]
 

@@ -32,6 +32,31 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
         samples=tuple(Sample({"class": name}, took) for name, took in sorted(seen.seconds.items())),
     )
     yield Family(
+        name="tidegate_guard_mounts",
+        kind=MetricKind.COUNTER,
+        help="Times that Incus asked to mount a pool: told that the node is ready, turned away by the guard, or told by the controller that it is not.",
+        samples=tuple(
+            Sample({"result": result}, float(n))
+            for result, n in (
+                ("ready", seen.mounted),
+                ("turned-away", seen.turned_away),
+                ("failed", max(0, seen.mounts - seen.mounted - seen.turned_away)),
+            )
+        ),
+    )
+    yield Family(
+        name="tidegate_guard_holds",
+        kind=MetricKind.COUNTER,
+        help="Calls for a volume that were held until it could be used, or until patience ended, by what was missing first.",
+        samples=tuple(Sample({"reason": why}, float(n)) for why, n in sorted(seen.holds.items())),
+    )
+    yield Family(
+        name="tidegate_guard_held_seconds",
+        kind=MetricKind.COUNTER,
+        help="Seconds that those calls were held together.",
+        samples=(Sample({}, seen.held_seconds),),
+    )
+    yield Family(
         name="tidegate_guard_answers",
         kind=MetricKind.COUNTER,
         help="Answers that were not the controller's own, by reason.",

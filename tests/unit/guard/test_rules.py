@@ -236,6 +236,8 @@ async def test_it_is_held_until_the_device_is_there(what: tuple[str, str], got: 
     node = Node(Agent(held=lambda: words.pop(0) if len(words) > 1 else words[0]), Settings())
     assert await node.reviewed(what, got) is None
     assert node.agent.asked.count("volumes") == 3
+    assert node.rules.counts().holds == {"device-missing": 1}
+    assert node.rules.counts().held_seconds > 0
 
 
 @pytest.mark.parametrize(("what", "got"), [(VOLUMES, volumes(DEVICE)), (AVAILABLE, DEPLOYED)])
@@ -341,3 +343,13 @@ async def test_a_missing_path_is_filled_in_from_the_kernel() -> None:
     assert got is not None
     assert msgspec.json.decode(got.body)[0]["device_path"] == DEVICE
     assert got.why == "local-truth"
+
+
+async def test_mounts_are_counted_by_what_incus_was_told() -> None:
+    node = Node(Agent(mount=NOT_READY))
+    await node.reviewed(MOUNT, answer(NODE))
+    node.agent.said_mount = PASSES
+    await node.reviewed(MOUNT, answer(NODE))
+    await node.reviewed(MOUNT, answer({**NODE, "connection_status": "OFFLINE"}))
+    counts = node.rules.counts()
+    assert (counts.mounted, counts.turned_away, counts.holds) == (1, 1, {})

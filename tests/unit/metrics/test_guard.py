@@ -14,6 +14,11 @@ SEEN = GuardFacts(
     calls={"node": 2, "volumes": 12},
     seconds={"node": 0.25, "volumes": 8.5},
     reasons={"not-ready": 1, "device-missing": 1},
+    mounts=4,
+    mounted=2,
+    turned_away=1,
+    holds={"device-missing": 3},
+    held_seconds=9.5,
 )
 
 
@@ -28,6 +33,10 @@ def test_calls_times_and_reasons_are_exported() -> None:
     assert 'tidegate_guard_calls_total{class="node"} 2.0' in told
     assert 'tidegate_guard_call_seconds_total{class="volumes"} 8.5' in told
     assert 'tidegate_guard_answers_total{reason="not-ready"} 1.0' in told
+    for result, count in (("ready", 2), ("turned-away", 1), ("failed", 1)):
+        assert f'tidegate_guard_mounts_total{{result="{result}"}} {count}.0' in told
+    assert 'tidegate_guard_holds_total{reason="device-missing"} 3.0' in told
+    assert "tidegate_guard_held_seconds_total 9.5" in told
 
 
 def test_a_dead_guard_is_zero_and_none_is_nothing() -> None:
