@@ -104,6 +104,16 @@ def gone_from_drbd(stage: Stage) -> None:
     stage.world.replication.refresh(RD)
 
 
+def forgotten(stage: Stage) -> None:
+    """A resource that is up from the files of before, and that neither LINSTOR nor a file knows any more."""
+    stage.put("etc/drbd.d/global_common.conf", "global { usage-count no; }\n")
+    (stage.root / "var/lib/linstor.d").mkdir(parents=True)
+    volume = drbd.Volume(number=0, minor=1099, size_kib=4096, disk=drbd.Disk.UP_TO_DATE)
+    stage.world.drbd["n1"].resources["ghost"] = drbd.Resource(
+        name="ghost", node_id=0, volumes={0: volume}
+    )
+
+
 def nobody_looks(stage: Stage) -> None:
     stage.stopped.add(Source.DEVICES)
     stage.snapshot = msgspec.structs.replace(stage.snapshot, devices={})
@@ -155,6 +165,7 @@ SCENES = [
     Scene(code="volume.peer-disk", about=VOLUME, seen="the copy on n2 is Outdated", remedy="", hurt=disk(drbd.Disk.OUTDATED, on="n2")),
     Scene(code="volume.standalone", about=VOLUME, seen="connection to n2 is StandAlone", remedy="", faults=fault(FaultKind.SPLIT_BRAIN)),
     Scene(code="volume.split-brain", about=VOLUME, seen="UpToDate on both sides", remedy="--discard-my-data", faults=fault(FaultKind.SPLIT_BRAIN), lasts=60.0),
+    Scene(code="drbd.orphan", about="host", seen="ghost is up in DRBD as /dev/drbd1099; LINSTOR does not know it", remedy="drbdsetup down ghost", hurt=forgotten, lasts=60.0),
     # --- devices ---------------------------------------------------------------------------------
     Scene(code="device.missing", about=VOLUME, seen="does not exist for", remedy="", layout=resource(layers=("STORAGE",)), then=lambda stage: stage.world.trees["n1"].vanish(stage.placement().volumes[0].device_path)),
     Scene(code="device.node-missing", about=VOLUME, seen="and DRBD has its minor 1001", remedy="udevadm trigger", faults=fault(FaultKind.DEVICE_MISSING, drbd_up=True, state_reported=True)),
