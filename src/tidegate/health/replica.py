@@ -75,13 +75,13 @@ def from_linstor(view: View, volume: VolumeId, here: PlacementFacts) -> usable.R
 
 def _kernel_peers(view: View, volume: VolumeId, resource: DrbdResource) -> tuple[usable.Peer, ...]:
     places = _places(view, volume)
-    unseen = dict(places or {})
+    unseen = {name.casefold(): place for name, place in (places or {}).items()}
     peers = [
         _kernel_peer(
             view,
             volume,
             connection,
-            unseen.pop(connection.peer, None),
+            unseen.pop(connection.peer.casefold(), None),
             is_told=places is not None,
         )
         for connection in resource.connections
@@ -155,7 +155,7 @@ def _machine(view: View, name: NodeName) -> tuple[usable.PeerNode, str]:
     """Return what is known of a peer's machine, and the controller's word for its node."""
     reachable = view.reachable(name)
     nodes = view.nodes
-    facts = None if nodes is None else nodes.get(name)
+    facts = view.node_called(name)
     status = "" if facts is None else facts.connection_status
     if reachable is True:
         return usable.PeerNode.ALIVE, status or "it answers"

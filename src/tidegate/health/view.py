@@ -105,6 +105,14 @@ class View:
             return None
         return fact.value
 
+    def node_called(self, name: str) -> NodeFacts | None:
+        """Return the node that DRBD, or LINSTOR, calls ``name``: the case of the two may differ, LINSTOR takes any for the same."""
+        return (self.nodes or {}).get(name) or self._nodes_by_fold.get(name.casefold())
+
+    @functools.cached_property
+    def _nodes_by_fold(self) -> Mapping[str, NodeFacts]:
+        return {name.casefold(): facts for name, facts in (self.nodes or {}).items()}
+
     @functools.cached_property
     def is_online(self) -> bool:
         """True when the controller shows this node as ONLINE, and can be believed."""

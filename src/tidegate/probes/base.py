@@ -135,10 +135,13 @@ def _peers(snapshot: Snapshot) -> dict[NodeName, Peer]:
         for link in resource.connections:
             if link.state != "Connected":
                 away.setdefault(link.peer, []).append(link)
-    nodes = snapshot.nodes.value if snapshot.nodes else {}
+    known_nodes = snapshot.nodes.value.values() if snapshot.nodes else ()
+    nodes = {node.name.casefold(): node for node in known_nodes}
     peers = {}
     for name, links in sorted(away.items()):
-        node = nodes.get(name)
+        node = nodes.get(
+            name.casefold()
+        )  # DRBD calls a peer as its host does, LINSTOR as people do
         drbd = tuple(dict.fromkeys(path.peer for link in links for path in link.paths))
         known = (*(address for address, _ in drbd), *(node.addresses if node else ()))
         peers[name] = Peer(

@@ -95,7 +95,7 @@ class LinstorProbe:
                 configured=self._client.urls,
                 passphrase=await self._passphrase(calls, placed, version.rest_api_version),
             ),
-            nodes=translate_linstor.nodes(nodes),
+            nodes=translate_linstor.nodes(nodes, self._node),
             storage_pools=pools.result(),
             definitions=told_definitions,
             placements=placed,
@@ -158,4 +158,4 @@ class LinstorProbe:
             if error.code == "controller.not-found":
                 return ()
             raise
-        return translate_linstor.placements(told)
+        return translate_linstor.placements(told, self._node)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LINSTOR's words -> facts. Pure; tested on recordings of a real LINSTOR."""
+"""LINSTOR's words -> facts. Pure; tested on recordings of a real LINSTOR.
+
+LINSTOR takes node names of any case for the same and shows each as it was first written (``GenericName`` in its sources); the host
+may be called otherwise. So this node, ``own``, is always called as everything else here calls it.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -42,9 +46,9 @@ def controller(
     )
 
 
-def nodes(found: Iterable[wire.Node]) -> dict[str, NodeFacts]:
-    """Return all nodes by name."""
-    return {node.name: _node(node) for node in found}
+def nodes(found: Iterable[wire.Node], own: str = "") -> dict[str, NodeFacts]:
+    """Return all nodes by name; ``own`` is this one."""
+    return {facts.name: facts for facts in (_node(node, own) for node in found)}
 
 
 def storage_pools(found: Iterable[wire.StoragePool], node: NodeName) -> dict[str, StoragePoolFacts]:
@@ -60,7 +64,7 @@ def storage_pools(found: Iterable[wire.StoragePool], node: NodeName) -> dict[str
             backing=pool.props.get(_PLACE) or pool.props.get(_OLDER_PLACE) or "",
         )
         for pool in found
-        if pool.node_name == node
+        if _called(pool.node_name, node) == node
     }
 
 
@@ -80,20 +84,25 @@ def definitions(found: Iterable[wire.ResourceDefinition]) -> dict[str, Definitio
     }
 
 
-def placements(found: Iterable[wire.Resource]) -> tuple[PlacementFacts, ...]:
-    """Return the placements of one resource, in order of node.
+def placements(found: Iterable[wire.Resource], own: str = "") -> tuple[PlacementFacts, ...]:
+    """Return the placements of one resource, in order of node; ``own`` is this one.
 
     Works on the answers of ``…/resources`` (no ``volumes``, asks no satellite) and of ``view/resources`` alike: everything is
     taken from the layers.
     """
-    return tuple(sorted(map(_placement, found), key=lambda placement: placement.node))
+    told = (_placement(resource, own) for resource in found)
+    return tuple(sorted(told, key=lambda placement: placement.node))
 
 
-def _node(node: wire.Node) -> NodeFacts:
+def _called(name: str, own: str) -> NodeName:
+    return NodeName(own if name != own and name.casefold() == own.casefold() else name)
+
+
+def _node(node: wire.Node, own: str) -> NodeFacts:
     ports = [net.satellite_port for net in node.net_interfaces if net.satellite_port is not None]
     active = [net.satellite_port for net in node.net_interfaces if net.is_active]
     return NodeFacts(
-        name=NodeName(node.name),
+        name=_called(node.name, own),
         connection_status=node.connection_status,
         flags=node.flags,
         resource_layers=node.resource_layers,
@@ -108,7 +117,7 @@ def _report(report: wire.ApiCallRc) -> str:
     return f"{report.message} ({report.cause})" if report.cause else report.message
 
 
-def _placement(resource: wire.Resource) -> PlacementFacts:
+def _placement(resource: wire.Resource, own: str) -> PlacementFacts:
     top = resource.layer_object or _NO_LAYER
     drbd = top.find_drbd()
     pool = resource.props.get(_POOL) or _pool_of_volumes(resource)
@@ -117,7 +126,7 @@ def _placement(resource: wire.Resource) -> PlacementFacts:
     connections = drbd.connections if drbd else {}
     return PlacementFacts(
         resource=ResourceName(resource.name),
-        node=NodeName(resource.node_name),
+        node=_called(resource.node_name, own),
         flags=resource.flags,
         layers=top.kinds(),
         storage_pool=StoragePoolName(pool) if pool else None,
