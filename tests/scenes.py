@@ -27,7 +27,7 @@ from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.clients.linstor.endpoints import Endpoints
-from tidegate.clients.systemd.follow import Journal
+from tidegate.clients.systemd.follow import THIN_POOLS, Journal
 from tidegate.clients.systemd.manager import Manager
 from tidegate.config.model import Config, HostConfig, NodeConfig
 from tidegate.config.policy import HealthPolicy
@@ -313,7 +313,7 @@ class Stage:
             f"#!/bin/sh\nprintf '%s\\n' {shlex.join(lines)}\n" if lines else "#!/bin/sh\n"
         )
         program.chmod(0o755)
-        return Journal((SATELLITE, INCUS), journalctl=str(program))
+        return Journal((SATELLITE, INCUS, THIN_POOLS), journalctl=str(program))
 
 
 def _node(scene: Scene, directory: Path) -> embedded.EmbeddedNode:

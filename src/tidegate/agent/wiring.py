@@ -34,7 +34,7 @@ from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.incus import socket as incus_socket
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient
-from tidegate.clients.systemd.follow import Journal
+from tidegate.clients.systemd.follow import THIN_POOLS, Journal
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
 from tidegate.core.ids import UnitName
@@ -144,7 +144,9 @@ class _Clients:
         units = config.systemd
         self.told = Told(satellite=units.satellite_unit, incus=units.incus_unit, clock=boottime)
         self.journal = (
-            None if self.manager is None else Journal((units.satellite_unit, units.incus_unit))
+            None
+            if self.manager is None
+            else Journal((units.satellite_unit, units.incus_unit, THIN_POOLS))
         )
         self.devices = DeviceClient(root=Path(config.devices.root), limit=config.devices.deadline)
 

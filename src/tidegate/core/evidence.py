@@ -115,6 +115,14 @@ class SatelliteLog(msgspec.Struct, frozen=True, kw_only=True):
     """The line with the last of them."""
 
 
+class Filling(msgspec.Struct, frozen=True, kw_only=True):
+    """How full the metadata of a thin pool were, as LVM's monitor said it."""
+
+    percent: float
+    at: float
+    """Seconds since boot."""
+
+
 class JournalFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the journal of this boot tells. Lines are evidence beside facts, never instead of them."""
 
@@ -126,3 +134,6 @@ class JournalFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Pools of Incus that its daemon could not load in its present run, and did not load since -> why."""
     incus_error: str = ""
     """The line with which incusd ended itself, if it did."""
+    thin_metadata: Mapping[str, Filling] = {}
+    """Thin pools, by their name for the device mapper (``vg0-thin``), whose metadata LVM's monitor called nearly full. LINSTOR tells
+    of the data alone."""

@@ -72,7 +72,7 @@ def _findings(view: View, name: StoragePoolName) -> list[Finding]:
     if facts.reports:
         text = "; ".join(facts.reports)
         return [_finding(view, name, "storage-pool.error", text), *([seen] if seen else [])]
-    short = _capacity(view, name, facts)
+    short = _capacity(view, name, facts) or _metadata(view, name, facts)
     return [*short, *([seen] if seen and short else [])]
 
 
@@ -161,6 +161,19 @@ def _capacity(view: View, name: StoragePoolName, facts: StoragePoolFacts) -> lis
         limit = f"{NEARLY_FULL:.0%}"
         return [_finding(view, name, "storage-pool.nearly-full", text, limit=limit)]
     return []
+
+
+def _metadata(view: View, name: StoragePoolName, facts: StoragePoolFacts) -> list[Finding]:
+    """Return that the thin pool's metadata are nearly full: then it goes read-only, however much room there is for data."""
+    group, slash, pool = facts.backing.partition("/")
+    if facts.provider != "LVM_THIN" or not slash:
+        return []
+    mapped = "-".join(part.replace("-", "--") for part in (group, pool))
+    full = view.journal.thin_metadata.get(mapped)
+    if full is None:
+        return []
+    text = f"its metadata were {full.percent:.0f}% full {view.lasts(full.at):.0f} s ago, says LVM"
+    return [_finding(view, name, "storage-pool.nearly-full", text, limit=f"{NEARLY_FULL:.0%}")]
 
 
 def _finding(

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tidegate.clients.systemd.follow import Line
-from tidegate.core.evidence import JournalFacts, SatelliteLog
+from tidegate.core.evidence import Filling, JournalFacts, SatelliteLog
 
 MOST_LOCKED: Final = 50
 MOST_POOLS: Final = 50
@@ -42,6 +42,10 @@ _WEDGED: Final = re.compile(
     r"|task drbd_\S+ blocked for more than"
 )
 """Not a file system's thread that is blocked on a DRBD device: that is what suspended I/O looks like."""
+_THIN: Final = re.compile(
+    r"WARNING: Thin pool (\S+?)(?:-tpool)? metadata is now (\d+(?:\.\d+)?)% full"
+)
+"""LVM's dmeventd, from 80 % on; it says nothing when there is room again (lvm2, daemons/dmeventd/plugins/thin)."""
 _FIELD: Final = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 _UNLOADED: Final = "Failed loading storage pool"
 _LOADED: Final = "Initialized storage pool"
@@ -72,6 +76,8 @@ def fold(
                 known = msgspec.structs.replace(known, satellite=log)
         elif line.unit == incus:
             known = _incus(known, line.text)
+        elif (full := _THIN.search(line.text)) is not None:
+            known = _thin(known, full[1], float(full[2]), at)
     return known
 
 
@@ -80,6 +86,11 @@ def _kernel(known: JournalFacts, text: str, at: float) -> JournalFacts:
     if known.assertion is not None or "drbd" not in text or not _WEDGED.search(text):
         return known
     return msgspec.structs.replace(known, assertion=text[:_LONGEST], assertion_at=at)
+
+
+def _thin(known: JournalFacts, pool: str, percent: float, at: float) -> JournalFacts:
+    told = {**known.thin_metadata, pool: Filling(percent=percent, at=at)}
+    return msgspec.structs.replace(known, thin_metadata=dict(list(told.items())[-MOST_POOLS:]))
 
 
 def _satellite(log: SatelliteLog, text: str, at: float) -> SatelliteLog:

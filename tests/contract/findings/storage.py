@@ -8,6 +8,7 @@ import msgspec
 from tests.health_facts import N1
 from tests.scenes import RD, SATELLITE, Scene, Stage
 
+from tidegate.clients.systemd.follow import THIN_POOLS
 from tidegate.core.ids import PoolName, ResourceName, StoragePoolName, VolumeId
 from tidegate.core.wanted import WantedInstance, WantedMap, WantedStorage, WantedVolume
 from tidegate.sim.faults import Fault, FaultKind, Layout
@@ -176,6 +177,7 @@ SCENES = [
     Scene(code="storage-pool.no-capacity", about=POOL, seen="zero capacity shown", remedy="", layout=layout(total_kib=0)),
     Scene(code="storage-pool.full", about=POOL, seen="no free space", remedy="Extend the storage pool", layout=layout(free_kib=0)),
     Scene(code="storage-pool.nearly-full", about=POOL, seen="1.0% of", remedy="metadata_percent", layout=layout(free_kib=62_914)),
+    Scene(code="storage-pool.nearly-full", about=POOL, seen="its metadata were 85% full", remedy="metadata_percent", units={}, journal=((THIN_POOLS, "WARNING: Thin pool vg0-thin-tpool metadata is now 85.12% full."),)),
     Scene(code="storage-pool.directory-missing", about=POOL, seen="/srv/lin/p does not exist", remedy="Do not start the satellite before it is there", layout=layout(**FILES)),
     Scene(code="storage-pool.mount-missing", about=POOL, seen="at the last good moment it lay on /srv/lin (/dev/sdb1)", remedy="mount /srv/lin", layout=layout(**FILES), hurt=on_root, wanted=MOUNTED),
     Scene(code="storage-pool.zpool-missing", about=POOL, seen="zpool tank is not imported here", remedy="zpool import tank", layout=layout(kind="ZFS_THIN", backing="tank"), hurt=zfs_without_pool),

@@ -9,7 +9,7 @@ import pytest
 from tests import recordings
 
 from tidegate.clients.systemd.follow import Journal, Line
-from tidegate.core.evidence import JournalFacts, SatelliteLog
+from tidegate.core.evidence import Filling, JournalFacts, SatelliteLog
 from tidegate.core.snapshot import Liveness
 from tidegate.probes import base, journal, translate_journal
 from tidegate.probes.hints import journal as hints
@@ -98,6 +98,20 @@ def test_a_pool_that_incus_could_not_load() -> None:
     assert told(failed, unit=INCUS).unloaded_pools == {"remote": 'Could not determine "DRBD"'}
     mounted = 'time="x" level=info msg="Initialized storage pool" pool=remote'
     assert told(failed, mounted, unit=INCUS).unloaded_pools == {}
+
+
+def test_metadata_of_a_thin_pool_that_fill_up() -> None:
+    facts = told(
+        "WARNING: Thin pool vg0-thin-tpool metadata is now 80.01% full.",
+        "WARNING: Thin pool my--vg-a--pool metadata is now 91.50% full.",
+        "WARNING: Thin pool vg0-thin-tpool data is now 97.00% full.",
+        "WARNING: Thin pool vg0-thin-tpool metadata is now 85.12% full.",
+        unit="dm-event.service",
+    )
+    assert facts.thin_metadata == {
+        "vg0-thin": Filling(percent=85.12, at=3.0),
+        "my--vg-a--pool": Filling(percent=91.5, at=1.0),
+    }
 
 
 def test_other_units_say_nothing() -> None:

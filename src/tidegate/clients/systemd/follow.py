@@ -12,6 +12,8 @@ import msgspec
 
 from tidegate.clients import errors, process
 
+THIN_POOLS: Final = "dm-event.service"
+"""LVM's monitor of thin pools."""
 MOST_LINES: Final = 5_000
 """Lines read back: a satellite writes some hundreds when it starts."""
 LONGEST: Final = 64 * 1024
