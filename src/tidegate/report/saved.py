@@ -29,6 +29,7 @@ _STRUCTURE: Final = frozenset(
     | {"local", "none", "host", "http", "https", "storage", "zero", "ext4", "xfs", "btrfs", "gpt"}
 )
 """Words that stand in names of units, paths and contents: a node that is called so is not masked."""
+_PREFIX: Final = "incus-volume-"
 _SHORTEST: Final = 2
 """Names shorter than this are no secret, and would be found in every word."""
 
@@ -62,7 +63,7 @@ def decode(data: bytes) -> Saved:
 
 
 def mask(snapshot: Snapshot) -> Snapshot:
-    """Return ``snapshot`` with stand-ins for the names of nodes, instances, projects, pools, resources, and for addresses."""
+    """Return ``snapshot`` with stand-ins for addresses, and for the names of what people name: see :func:`_named`."""
     names = dict(_stand_ins(snapshot))
     pattern = _any_of(names)
     addresses: dict[str, str] = {}
@@ -97,34 +98,69 @@ def mask(snapshot: Snapshot) -> Snapshot:
 
 def _stand_ins(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield each name with what is shown instead; resources keep their prefix, which tells whose they are."""
-    kinds: dict[str, list[str]] = {
-        "node": [snapshot.node, *_keys(snapshot.nodes)],
-        "storage-pool": _keys(snapshot.storage_pools),
-        "pool": _keys(snapshot.pools),
-        "project": [],
-        "instance": [],
-        "resource": [],
-    }
-    for key in _keys(snapshot.instances):
-        project, _, name = key.partition("/")
-        kinds["project"].append(project)
-        kinds["instance"].append(name)
-    resources = {*_keys(snapshot.definitions), *snapshot.placements, *_keys(snapshot.drbd)}
-    if snapshot.wanted is not None:
-        kept = snapshot.wanted
-        resources |= set(kept.resources)
-        kinds["instance"] += [one.id.name for one in kept.instances]
-        kinds["project"] += [one.id.project for one in kept.instances]
-        kinds["pool"] += [one.name for one in kept.pools]
-    kinds["resource"] = sorted(resources)
     seen = {"default", *_STRUCTURE, *_vocabulary()}
-    for kind, found in kinds.items():
-        for number, name in enumerate(dict.fromkeys(found), 1):
+    for kind, found in _named(snapshot):
+        numbers: dict[str, int] = {}
+        for name in dict.fromkeys(found):
+            # LINSTOR takes node names of any case for the same.
+            same = name.casefold() if kind == "node" else name
+            number = numbers.setdefault(same, len(numbers) + 1)
             if len(name) < _SHORTEST or name in seen:
                 continue
             seen.add(name)
-            prefix = "incus-volume-" if name.startswith("incus-volume-") else ""
+            prefix = _PREFIX if name.startswith(_PREFIX) else ""
             yield name, f"{prefix}{kind}-{number}"
+
+
+def _named(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
+    """Yield every kind of thing that has a name of its own, with the names, wherever the snapshot has them."""
+    kept, instances = snapshot.wanted, _values(snapshot.instances)
+    wanted = kept.instances if kept is not None else ()
+    definitions, drbd = _values(snapshot.definitions), _values(snapshot.drbd)
+    needs = [need for one in instances for need in one.needs]
+    pools = [*_values(snapshot.pools), *(kept.pools if kept is not None else ())]
+    yield "node", [snapshot.node, *_nodes(snapshot)]
+    yield "storage-pool", _keys(snapshot.storage_pools)
+    yield "pool", [one.name for one in pools] + [need.pool for need in needs]
+    yield "project", [one.id.project for one in (*instances, *wanted)]
+    yield "instance", [one.id.name for one in (*instances, *wanted)]
+    resources = {one.name for one in (*definitions, *drbd)} | set(snapshot.placements)
+    if snapshot.host is not None:
+        resources |= set(snapshot.host.value.drbd_named or ())
+    if kept is not None:
+        resources |= {*kept.resources, *(one.resource for one in kept.reserved)}
+    yield "resource", sorted(resources)
+    groups = [one.resource_group for one in definitions] + [one.resource_group for one in pools]
+    yield "group", [name for name in groups if name]
+    prefixes = sorted({one.volume_prefix for one in pools} | {_PREFIX}, key=len, reverse=True)
+    aux = [_bare(one.aux_name, prefixes) for one in definitions if one.aux_name]
+    yield "volume", [need.name for need in needs] + aux
+    yield "network", [name for one in instances for name in one.networks]
+
+
+def _nodes(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the nodes that anybody speaks of: with the controller gone, DRBD alone knows the peers."""
+    yield from _keys(snapshot.nodes)
+    for resource in _values(snapshot.drbd):
+        yield from (link.peer for link in resource.connections)
+    for fact in snapshot.placements.values():
+        for place in fact.value:
+            yield from (place.node, *(peer for peer, _ in place.connections))
+    if snapshot.network is not None:
+        yield from snapshot.network.value.peers
+    incus = snapshot.incus
+    if incus is not None and incus.value.server_name:
+        yield incus.value.server_name
+
+
+def _bare(name: str, prefixes: list[str]) -> str:
+    """Return the name that Incus gave a volume, without the prefix of its pool."""
+    found = next((prefix for prefix in prefixes if prefix and name.startswith(prefix)), "")
+    return name.removeprefix(found)
+
+
+def _values(fact: Any) -> list[Any]:
+    return [] if fact is None else list(fact.value.values())
 
 
 @functools.cache

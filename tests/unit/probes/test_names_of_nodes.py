@@ -8,6 +8,8 @@ from tests.health_facts import RD, VOL, edit
 from tidegate.clients.linstor import wire
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
+from tidegate.core.facts import NodeFacts
+from tidegate.core.finding import Report
 from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import Source
 from tidegate.health import judge
@@ -20,7 +22,7 @@ def shown(name: str) -> str:
     return name.title().replace("Com", "COM")
 
 
-def nodes(status: str = "ONLINE") -> dict[str, facts.NodeFacts]:
+def nodes(status: str = "ONLINE") -> dict[str, NodeFacts]:
     told = [
         wire.Node(name=shown(OWN), connection_status="ONLINE", resource_layers=("DRBD",)),
         wire.Node(name=shown(PEER), connection_status=status, resource_layers=("DRBD",)),
@@ -54,7 +56,7 @@ def resource(node: str) -> wire.Resource:
     )
 
 
-def report(*, peer: str = "Connected", status: str = "ONLINE") -> judge.Report:
+def report(*, peer: str = "Connected", status: str = "ONLINE") -> Report:
     placed = translate_linstor.placements([resource(OWN), resource(PEER)], OWN)
     link = facts.connection(PEER, peer)
     snapshot = facts.world(

@@ -7,8 +7,15 @@ from tests.health_facts import N1, N2, RD, VOL, world
 from tests.unit.health.test_every_finding import CASES
 
 from tidegate.config.policy import HealthPolicy
+from tidegate.core.facts import (
+    DefinitionFacts,
+    HostFacts,
+    IncusFacts,
+    IncusPhase,
+    NeededVolume,
+)
 from tidegate.core.finding import Report
-from tidegate.core.ids import NodeName
+from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.snapshot import Snapshot, Source
 from tidegate.core.trouble import Trouble
 from tidegate.health.judge import judge
@@ -55,6 +62,57 @@ def test_no_name_and_no_address_is_left() -> None:
         assert secret not in data
     assert "incus-volume-resource-1" in data, "whose volume it is can still be seen"
     assert "/dev/drbd1002" in data
+
+
+def test_nothing_that_people_name_is_left() -> None:
+    """Volumes of others too, networks, groups, peers that only DRBD knows, and the server's own name."""
+    aux = {
+        "res-1": "incus-volume-default_acme-db",
+        "res-2": "incus-volume-shop_web",
+        "res-3": "bare-name",
+    }
+    need = NeededVolume(pool=facts.POOL, type="custom", name="default_acme-db")
+    snapshot = world(
+        definitions={
+            name: DefinitionFacts(
+                name=ResourceName(name),
+                resource_group="gold-tier",
+                aux_name=told,
+                aux_type="custom",
+            )
+            for name, told in aux.items()
+        },
+        instances={
+            str(facts.C1): facts.instance(needs=(need,), networks=("acme-lan",), status="Stopped")
+        },
+        nodes={"n1": facts.node(N1)},
+        drbd={
+            RD: facts.drbd_resource(
+                connections=(facts.connection(peer=NodeName("vault")), facts.connection(N2))
+            )
+        },
+        placements={RD: (facts.placement(N1), facts.placement(NodeName("Vault")))},
+        host=HostFacts(drbd_module="9.3.3", satellite_present=True, drbd_named=(RD, "forgotten")),
+        incus=IncusFacts(phase=IncusPhase.READY, version="7.0.2", server_name="bigiron"),
+    )
+    masked = saved.mask(snapshot)
+    text = saved.encode(snapshot, version="1", masked=True).decode()
+    for secret in (
+        "acme",
+        "shop_web",
+        "bare-name",
+        "gold-tier",
+        "vault",
+        "Vault",
+        "bigiron",
+        "forgotten",
+    ):
+        assert secret not in text, secret
+    assert essence(judge(masked, HealthPolicy())) == essence(judge(snapshot, HealthPolicy()))
+    assert masked.drbd is not None
+    (link, _) = next(iter(masked.drbd.value.values())).connections
+    (_, place) = next(iter(masked.placements.values())).value
+    assert link.peer == place.node, "one node in two spellings is still one"
 
 
 def test_what_was_equal_is_equal() -> None:
