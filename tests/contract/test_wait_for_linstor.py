@@ -99,6 +99,19 @@ async def test_a_controller_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     assert "controller.timeout" in done.err
 
 
+async def test_a_list_of_controllers_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "etc/linstor").mkdir(parents=True)
+    (tmp_path / "etc/linstor/linstor-client.conf").write_text("[global]\ncontrollers=ftp://x\n")
+    done = await tidegate(
+        *("wait", "api-online", "--timeout", "1s"),
+        cwd=tmp_path,
+        TIDEGATE_HOST_ROOT=str(tmp_path),
+    )
+    assert done.code == 2
+    assert "linstor-client.conf" in done.err
+    assert "ftp" in done.err
+
+
 async def test_what_is_meant_is_said(tmp_path: Path) -> None:
     done = await tidegate("wait", "satellite-online", cwd=tmp_path)
     assert (done.code, "satellite-online NODE" in done.err) == (2, True)

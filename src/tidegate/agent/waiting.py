@@ -45,8 +45,10 @@ def wait(
         return {"exit": EXIT_USAGE, "text": loaded}
     if not loaded.linstor.controllers:
         # The environment's names count first, then what is found on this host; nobody: as LINSTOR's own clients do.
-        found = discovery.Linstor(loaded, None, clock.boottime)
-        if found.found.trouble is not None:
+        trouble = discovery.Linstor(loaded, None, clock.boottime).found.trouble
+        if trouble is not None and trouble.code == "controller.bad-address":
+            return {"exit": EXIT_USAGE, "text": f"tidegate wait: {trouble}\n"}
+        if trouble is not None:
             linstor = msgspec.structs.replace(loaded.linstor, controllers=(DEFAULT,))
             loaded = msgspec.structs.replace(loaded, linstor=linstor)
     return ending.run(_wait(what, node, limit, loaded, show, as_json=as_json))
