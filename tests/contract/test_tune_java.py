@@ -8,78 +8,20 @@ import os
 import shutil
 import statistics
 import subprocess
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from tests.class_files import MAIN, write_jar
-from tests.tuned_hosts import SCRIPT, START_SCRIPT, UNIT, TunedHost
+from tests.class_files import write_jar
+from tests.java_hosts import CLASSES, Host
+from tests.tuned_hosts import SCRIPT, UNIT, TunedHost
 
 from tidegate.agent import archiving, tuneservice
 from tidegate.clients import process
-from tidegate.config.model import AgentConfig, Config, HostConfig
 from tidegate.core.trouble import Trouble
 from tidegate.tuning import jvm
-from tidegate.units.tree import Index
 
 pytestmark = pytest.mark.needs("java")
-CLASSES = 3000
-LOUD = "-Xlog:class+load:file={}"
-
-
-class Host:
-    """A host whose satellite is the stand-in, started as its unit says."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.config = Config(
-            host=HostConfig(root=str(root)),
-            agent=AgentConfig(state_dir=str(root / "var/lib/tidegate")),
-        )
-        self.home = root / "usr/share/linstor-server"
-        (self.home / "lib/conf").mkdir(parents=True)
-        (self.home / "lib/conf/logback.xml").write_text("<configuration/>")
-        write_jar(self.home / "lib/server.jar", CLASSES)
-        self.script = root / SCRIPT.lstrip("/")
-        self.script.parent.mkdir(parents=True)
-        text = START_SCRIPT.replace("com.linbit.linstor.core.Satellite", MAIN)
-        self.script.write_text(text)
-        self.script.chmod(0o755)
-        unit = root / f"usr/lib/systemd/system/{UNIT}"
-        unit.parent.mkdir(parents=True)
-        unit.write_text(f"[Service]\nExecStart={self.script} --logs=/x\n")
-        self.folder = archiving.folder(self.config)
-        self.folder.parent.mkdir(parents=True)
-
-    @property
-    def index(self) -> Index:
-        return tuneservice.units(self.root)
-
-    def start(self, *, applied: bool, options: str = "") -> subprocess.CompletedProcess[str]:
-        """Run what systemd would run: the packaged command, or the one with our entry in front of it."""
-        source = (
-            f"if [ -r {self.folder}/satellite.sh ]; then . {self.folder}/satellite.sh; fi; "
-            if applied
-            else ""
-        )
-        words = ["/bin/sh", "-c", f'{source}exec {self.script} "$@"', str(self.script), "--logs=/x"]
-        return subprocess.run(
-            words,
-            env={"PATH": process.environment(os.environ)["PATH"], "JAVA_OPTS": options},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def from_archive(self, options: str = "") -> int:
-        """How many of its classes a start takes from the archive."""
-        log = self.root / "loaded"
-        done = self.start(applied=True, options=f"{LOUD.format(log)} {options}".strip())
-        assert done.returncode == 0, done.stderr
-        lines = [line for line in log.read_text().splitlines() if " stand.in." in line]
-        return sum("shared objects file" in line for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -184,23 +126,12 @@ async def test_flags_and_archive_gain(host: Host) -> None:
     flags = " ".join(jvm.QUICK)
     plain, quick, both = ([] for _ in range(3))
     for _ in range(3):  # beside each other, so that a busy moment hits all
-        plain.append(cpu(host, applied=False, options=""))
-        quick.append(cpu(host, applied=False, options=flags))
-        both.append(cpu(host, applied=True, options=flags))
+        plain.append(host.cost(applied=False, options="").cpu)
+        quick.append(host.cost(applied=False, options=flags).cpu)
+        both.append(host.cost(applied=True, options=flags).cpu)
     medians = [statistics.median(each) for each in (plain, quick, both)]
     told = "default {:.2f}, flags {:.2f}, flags and archive {:.2f} processor seconds"
     assert medians[0] > medians[1] > medians[2], told.format(*medians)
-
-
-def cpu(host: Host, *, applied: bool, options: str) -> float:
-    before = os.times()
-    began = time.monotonic()
-    assert host.start(applied=applied, options=options).returncode == 0
-    after = os.times()
-    assert time.monotonic() - began < 120
-    return (after.children_user + after.children_system) - (
-        before.children_user + before.children_system
-    )
 
 
 def test_the_unit_that_apply_writes_keeps_the_packaged_command(

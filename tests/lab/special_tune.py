@@ -119,8 +119,20 @@ def _slow(tale: tales.Tale, scene: tales.Scene) -> None:
     said = _tune(scene, "result", "jvm-flags")
     tale.say("; ".join(said.splitlines()))
     tale.expect("jvm-flags: faster (+" in said, "real boots show the gain", said)
+    _delays(tale, scene)
     _revert(tale, scene, "jvm-flags", before)
     _archive(tale, scene, before)
+
+
+def _delays(tale: tales.Tale, scene: tales.Scene) -> None:
+    """What real Incus is set to: two instances that it sleeps after, of which the last delays nobody."""
+    for name in ("c1", "c2"):
+        scene.each.exec(["incus", "config", "set", name, "boot.autostart.delay=8"])
+    found = json.loads(_tune(scene, "--format", "json"))["advice"]
+    gains = {one["id"]: one["gain"] for one in found}
+    tale.expect(gains.get("autostart-delay") == 8.0, "delays are found in Incus", gains)
+    for name in ("c1", "c2"):
+        scene.each.exec(["incus", "config", "unset", name, "boot.autostart.delay"])
 
 
 def _archive(tale: tales.Tale, scene: tales.Scene, before: dict[str, str]) -> None:
