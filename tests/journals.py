@@ -2,6 +2,7 @@
 """A journalctl that tells a recorded boot, first on the PATH."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def recorded_journal(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = directory / "journalctl"
     script.write_text(
         "#!/bin/sh\n"
-        f"case \"$*\" in *--list-boots*) echo '{row}' ;; *) exec gzip -dc {RECORDED} ;; esac\n"
+        f"case \"$*\" in *--list-boots*) echo '{row}' ;; *) exec gzip -dc {shlex.quote(str(RECORDED))} ;; esac\n"
     )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")

@@ -3,6 +3,7 @@
 
 import gzip
 import os
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     noted = tmp_path / "called"
     program = tmp_path / "bin" / "journalctl"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{noted}\nexec cat {recorded}\n')
+    program.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" >{shlex.quote(str(noted))}\nexec cat {shlex.quote(str(recorded))}\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return noted
