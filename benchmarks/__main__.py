@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``make bench``: the figures that Tidegate promises, against their targets. Exit code 1 when one is missed.
 
-Each figure is the best and the median of several runs: on a shared machine only the best tells something of the program.
+Each figure is the best and the median of several runs: on a shared machine only the best tells something of the program. Decode and
+judge are measured in CPU time, commands as who waits for them sees them.
 """
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -37,15 +39,24 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         return "ok" if self.best <= self.target else "MISSED"
 
 
-def measure(name: str, work: Callable[[], object], *, target: float | None = None) -> Figure:
-    """Run ``work`` several times, after once for nothing."""
+def measure(
+    name: str,
+    work: Callable[[], object],
+    *,
+    target: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Figure:
+    """Run ``work`` several times, after once for nothing.
+
+    ``clock``: what only computes, and in this process, is measured by the CPU's: what else runs on the machine is none of it.
+    """
     work()
     times = []
     for _ in range(RUNS):
         gc.collect()
-        began = time.perf_counter()
+        began = clock()
         work()
-        times.append((time.perf_counter() - began) * 1000)
+        times.append((clock() - began) * 1000)
     return Figure(name=name, best=min(times), median=statistics.median(times), target=target)
 
 
@@ -58,17 +69,16 @@ def figures() -> Iterator[Figure]:
         yield measure("tidegate status, answered by a running agent", ask, target=35.0)
     yield measure("import of the agent and all its clients", commands.import_agent)
     view = judging.view(5_000)
-    yield measure("decode a view of 5,000 resources", lambda: judging.decode(view))
+    here = functools.partial(measure, clock=time.process_time)
+    yield here("decode a view of 5,000 resources", lambda: judging.decode(view))
     seen = judging.decode(view)
-    yield measure("judge it, 50 volumes wanted here", lambda: judging.judged(seen, wanted=50))
-    yield measure(
+    yield here("judge it, 50 volumes wanted here", lambda: judging.judged(seen, wanted=50))
+    yield here(
         "both: decode and judge 5,000 resources",
         lambda: judging.judged(judging.decode(view), wanted=50),
         target=100.0,
     )
-    yield measure(
-        "judge 500 wanted volumes", lambda: judging.judged(seen, wanted=500), target=100.0
-    )
+    yield here("judge 500 wanted volumes", lambda: judging.judged(seen, wanted=500), target=100.0)
 
 
 def machine() -> str:
