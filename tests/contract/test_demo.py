@@ -52,6 +52,13 @@ def _logs(folder: Path) -> list[str]:
     return [path.read_text() for path in folder.glob("*/with/agent.log")]
 
 
+def test_a_directory_that_cannot_be_made_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["demo", "--keep", "/proc/none"]) == 2
+    err = capsys.readouterr().err
+    assert "no directory can be made at /proc/none" in err
+    assert "Traceback" not in err
+
+
 def test_a_directory_too_long_for_sockets_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["demo", "--keep", "/tmp/" + "x" * 100]) == 2
     assert "give a shorter one" in capsys.readouterr().err

@@ -49,12 +49,14 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     chosen = build_parser().parse_args(argv)
     with contextlib.ExitStack() as stack:
-        if chosen.keep:
-            directory = Path(chosen.keep)
-        else:
-            directory = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-"))
+        try:
+            directory = _directory(chosen.keep, stack)
+        except OSError as error:
+            sys.stderr.write(
+                f"tidegate demo: no directory can be made at {error.filename or tempfile.gettempdir()}: "
+                f"{error.strerror or error}; give another one with --keep\n"
             )
+            return EXIT_USAGE
         if len(str(directory.resolve())) > _LONGEST:
             sys.stderr.write(
                 f"tidegate demo: the path of {directory} is longer than {_LONGEST} characters, too long for the sockets in it; "
@@ -62,6 +64,15 @@ def run(argv: Sequence[str]) -> int:
             )
             return EXIT_USAGE
         return asyncio.run(_race(chosen, directory))
+
+
+def _directory(keep: str | None, stack: contextlib.ExitStack) -> Path:
+    """Return where the simulated nodes are put: what is to be kept, or what is gone when ``stack`` is left."""
+    if keep is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-")))
+    directory = Path(keep)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 async def _race(chosen: argparse.Namespace, directory: Path) -> int:

@@ -2,6 +2,7 @@
 """The door: which command was meant. Imports nothing of a command before it is called, and argparse only where needed."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -71,6 +72,11 @@ def build_parser() -> "argparse.ArgumentParser":
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command named in ``argv`` (default: the process's own) and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal of another alphabet gets a "?" for what it cannot show
     if words == ["--version"]:
         sys.stdout.write(_VERSION)
         return EXIT_OK
