@@ -42,6 +42,23 @@ def why_offline(case: Case, first: float, last: float) -> str:
     return _coming(case, steps, first)
 
 
+def _not_started(case: Case, first: float, events: list[Event | None]) -> str:
+    return case.graph.add(
+        "satellite.not-started",
+        "satellite",
+        f"The controller called this node OFFLINE from {secs(first)} on, and no line tells that its satellite was started.",
+        begin=first,
+        confidence=Confidence.LIKELY,
+        events=events,
+        not_seen=(
+            "“Starting” or “Started linstor-satellite.service”",
+            "any line of the satellite",
+        ),
+        alternatives=("satellite.offline",),
+        tell="systemctl status linstor-satellite.service on that boot's host",
+    )
+
+
 def _silent(case: Case, steps: Start, first: float, last: float) -> str:
     facts = case.facts
     told = next(
@@ -58,20 +75,7 @@ def _silent(case: Case, steps: Start, first: float, last: float) -> str:
         if first <= e.at <= last and "offline" in e.detail
     ]
     if steps.unit is None and facts.first(Kind.UNIT_STARTED) is not None:
-        return case.graph.add(
-            "satellite.not-started",
-            "satellite",
-            f"The controller called this node OFFLINE from {secs(first)} on, and no line tells that its satellite was started.",
-            begin=first,
-            confidence=Confidence.LIKELY,
-            events=[told, *asked[:3]],
-            not_seen=(
-                "“Starting” or “Started linstor-satellite.service”",
-                "any line of the satellite",
-            ),
-            alternatives=("satellite.offline",),
-            tell="systemctl status linstor-satellite.service on that boot's host",
-        )
+        return _not_started(case, first, [told, *asked[:3]])
     until = f" until about {secs(last)}" if last > first else ""
     return case.graph.add(
         "satellite.offline",

@@ -44,19 +44,8 @@ def _pool(facts: Facts, subject: str) -> PoolStory:
     attempts = tuple(_attempt(event) for event in failures)
     asked = failures[0].at if failures else None
     last = (failures[-1].last or failures[-1].at) if failures else 0.0
-    ready = facts.first(Kind.POOL_READY, subject, after=last if failures else None)
-    mounted = next(
-        (
-            event
-            for event in facts.all(Kind.ACTION_DONE, subject)
-            if event.data.get("code") == "pool.mounted" or "mounted" in event.data.get("text", "")
-        ),
-        None,
-    )
-    over = next((e for e in facts.all(Kind.FINDING_OVER, subject) if _pool_trouble(e)), None)
     name = subject.partition("/")[2]
-    found = [e for e in (ready, mounted, over) if e is not None]
-    good = min(found, key=lambda e: e.at, default=None)
+    good = _pool_good(facts, subject, last if failures else None)
     if good is not None:
         return PoolStory(
             subject=subject,
@@ -78,6 +67,22 @@ def _pool(facts: Facts, subject: str) -> PoolStory:
         attempts=attempts,
         exact=False,
     )
+
+
+def _pool_good(facts: Facts, subject: str, after: float | None) -> Event | None:
+    """Return the first line that says that a pool is there: Incus's after its last failure, or what the agent did or saw."""
+    ready = facts.first(Kind.POOL_READY, subject, after=after)
+    mounted = next(
+        (
+            event
+            for event in facts.all(Kind.ACTION_DONE, subject)
+            if event.data.get("code") == "pool.mounted" or "mounted" in event.data.get("text", "")
+        ),
+        None,
+    )
+    over = next((e for e in facts.all(Kind.FINDING_OVER, subject) if _pool_trouble(e)), None)
+    found = [e for e in (ready, mounted, over) if e is not None]
+    return min(found, key=lambda e: e.at, default=None)
 
 
 def _pool_trouble(event: Event) -> bool:
