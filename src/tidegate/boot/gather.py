@@ -306,6 +306,9 @@ _OWN_EVENTS: Final = {
 }
 
 
+_OF_SENTENCES: Final = frozenset({Kind.ALL_RUN, Kind.AGENT_WAITS})
+
+
 def _own(entry: Entry, kind: Kind | None, match: Match) -> tuple[Kind | None, Match]:
     """Read our own line by its fields, which are exact, where it has them (contract: ``TIDEGATE_EVENT`` and the rest)."""
     fields = entry.fields
@@ -328,7 +331,7 @@ def _own(entry: Entry, kind: Kind | None, match: Match) -> tuple[Kind | None, Ma
     elif event.startswith("guard-"):
         kind = Kind.GUARD_HELD if "hold" in event or "held" in event else Kind.GUARD_PASSED
     elif event == "sentence":
-        return (kind if kind is Kind.ALL_RUN else None), match
+        return (kind if kind in _OF_SENTENCES else None), match
     else:
         kind = _OWN_EVENTS.get(event)
     return kind, Match(match.pattern, named or match.subject, data)

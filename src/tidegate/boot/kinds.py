@@ -118,6 +118,7 @@ class Kind(enum.StrEnum):
     GUARD_HELD = "tidegate.guard-held"
     GUARD_PASSED = "tidegate.guard-passed"
     AGENT_STARTED = "tidegate.agent-started"
+    AGENT_WAITS = "tidegate.agent-waits"
     ACTION_DONE = "tidegate.action"
     FINDING = "tidegate.finding"
     FINDING_OVER = "tidegate.finding-over"

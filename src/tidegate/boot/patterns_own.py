@@ -90,6 +90,12 @@ PATTERNS: Final = (
         "nothing to do: all 4 wanted instances run",
         regex=r"^nothing to do: all (?P<number>\d+) wanted instances run",
     ),
+    _own(
+        Kind.AGENT_WAITS,
+        " wait",
+        "pool/remote, default/c1, default/c2 and 1 more wait for satellite: OFFLINE (unit active, port closed)",
+        regex=r"^(?P<who>\S.*?) waits? for (?P<sentence>(?:host|controller|satellite|storage-pool|volume)\b.*)",
+    ),
     _own(None, "", "still busy with default/c3"),
 )
 """In the order in which they are tried."""

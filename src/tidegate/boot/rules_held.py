@@ -21,6 +21,8 @@ from tidegate.boot.case import Case, secs
 from tidegate.boot.errors import Wrong
 from tidegate.boot.model import Confidence, Event, Kind
 
+_FAULT: Final = 5.0
+"""Seconds of waiting that are more than a normal start."""
 _NEAR: Final = 3.0
 """Seconds between what the guard says and what Incus says of it."""
 _OWN_WORDS: Final = re.compile(r"Tidegate: \S+ cannot be used on \S+ yet: (?P<why>[^']*)")
@@ -49,6 +51,24 @@ def by_guard(case: Case, events: list[Event], end: float | None) -> str:
     layer = "volume" if volume else layer_of(wait)
     until = end if end is not None else case.facts.end
     return cause(case, layer, wait, told.at, until)
+
+
+def waited_for(case: Case, waits: list[Event], begin: float, end: float) -> list[str]:
+    """Return the causes of what the gate, or the agent, waited for, as far as they are more than a normal start."""
+    longest: dict[str, float] = {}
+    firsts: dict[str, Event] = {}
+    starts = [begin, *(one.at for one in waits[1:])]
+    for wait, since, after in zip(waits, starts, [*starts[1:], end], strict=True):
+        layer = layer_of(wait)
+        longest[layer] = longest.get(layer, 0.0) + after - since
+        firsts.setdefault(layer, wait)
+    keys = []
+    for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):
+        if seconds >= _FAULT:
+            key = cause(case, layer, firsts[layer], begin, end)
+            if key:
+                keys.append(key)
+    return keys
 
 
 _SUBJECT: Final = re.compile(
@@ -97,7 +117,12 @@ def _controller(case: Case, wait: Event, text: str, end: float) -> str:
         "controller.timeout": "controller.hung",
         "controller.timeout-connect": "controller.black-holed",
         "controller.error": "controller.error",
-    }.get(wait.data.get("cause", ""), "controller.unreachable")
+    }.get(wait.data.get("cause", ""), "")
+    if not code:
+        known = next((key for key in case.graph.nodes if key.startswith("controller.")), "")
+        if known:
+            return known  # it says less than what is known already
+        code = "controller.unreachable"
     return case.graph.add(
         code,
         "controller",

@@ -20,6 +20,7 @@ def examine(case: Case) -> None:
     """Add what Tidegate did and held."""
     _gate(case)
     _guard(case)
+    _pools(case)
     _agent(case)
 
 
@@ -54,7 +55,7 @@ def _gate(case: Case) -> None:
             note=True,
         )
     if end - begin >= _FAULT:
-        for cause in _waited_for(case, waits, begin, end):
+        for cause in rules_held.waited_for(case, waits, begin, end):
             case.graph.link(cause, key, "that is what the gate waited for", waits[:2])
 
 
@@ -67,24 +68,6 @@ def _gave_up(case: Case, waits: list[Event], gave_up: Event, begin: float) -> st
         end=gave_up.at,
         events=[*waits[:2], gave_up, case.facts.first(Kind.UNIT_STARTING, INCUS_UNIT)],
     )
-
-
-def _waited_for(case: Case, waits: list[Event], begin: float, end: float) -> list[str]:
-    """Return the causes of what the gate waited for, as far as they are more than a normal start."""
-    longest: dict[str, float] = {}
-    firsts: dict[str, Event] = {}
-    starts = [begin, *(one.at for one in waits[1:])]
-    for wait, since, after in zip(waits, starts, [*starts[1:], end], strict=True):
-        layer = rules_held.layer_of(wait)
-        longest[layer] = longest.get(layer, 0.0) + after - since
-        firsts.setdefault(layer, wait)
-    keys = []
-    for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):
-        if seconds >= _FAULT:
-            key = rules_held.cause(case, layer, firsts[layer], begin, end)
-            if key:
-                keys.append(key)
-    return keys
 
 
 def _guard(case: Case) -> None:
@@ -103,6 +86,23 @@ def _guard(case: Case) -> None:
 
 
 _DONE: Final = "Nothing: the agent started what had waited for it, the moment it could."
+
+
+def _pools(case: Case) -> None:
+    """Say what else a pool waited for, where the agent says so: one trouble after the other, of which Incus met the first only."""
+    for pool in case.pools:
+        key = f"pool.unavailable:{pool.subject}"
+        if pool.asked is None or pool.ready is None or not pool.exact:
+            continue
+        waits = [
+            event
+            for event in case.facts.all(Kind.AGENT_WAITS)
+            if pool.asked <= event.at < pool.ready
+            and pool.subject in event.data.get("who", "").split(", ")
+        ]
+        if waits:
+            for cause in rules_held.waited_for(case, waits, waits[0].at, pool.ready):
+                case.graph.link(cause, key, "the agent says that it waited for that", waits[:3])
 
 
 def _agent(case: Case) -> None:
