@@ -55,20 +55,40 @@ def by_guard(case: Case, events: list[Event], end: float | None) -> str:
 
 def waited_for(case: Case, waits: list[Event], begin: float, end: float) -> list[str]:
     """Return the causes of what the gate, or the agent, waited for, as far as they are more than a normal start."""
-    longest: dict[str, float] = {}
-    firsts: dict[str, Event] = {}
+    longest: dict[tuple[str, str], float] = {}
+    firsts: dict[tuple[str, str], Event] = {}
+    ends: dict[tuple[str, str], float] = {}
     starts = [begin, *(one.at for one in waits[1:])]
     for wait, since, after in zip(waits, starts, [*starts[1:], end], strict=True):
         layer = layer_of(wait)
-        longest[layer] = longest.get(layer, 0.0) + after - since
-        firsts.setdefault(layer, wait)
-    keys = []
-    for layer, seconds in sorted(longest.items(), key=lambda item: -item[1]):
-        if seconds >= _FAULT:
-            key = cause(case, layer, firsts[layer], begin, end)
-            if key:
-                keys.append(key)
-    return keys
+        of = _of_volume(wait.data.get("sentence", ""))[0] if layer in _VOLUMES else ""
+        longest[layer, of] = longest.get((layer, of), 0.0) + after - since
+        firsts.setdefault((layer, of), wait)
+        ends[layer, of] = after
+    found = sorted(longest.items(), key=lambda item: -item[1])
+    keys = [
+        cause(case, group[0], firsts[group], begin, ends[group])
+        for group, seconds in found
+        if seconds >= _FAULT
+    ]
+    return [key for key in keys if key]
+
+
+_VOLUMES: Final = frozenset({"volume", "device"})
+_OF_VOLUMES: Final = (
+    ("is not connected", "drbd.peer-away", "Volumes waited for another node that has them"),
+    ("quorum", "drbd.quorum-lost", "Volumes had no quorum"),
+    ("is Primary", "drbd.peer-primary", "Volumes were in use on another node"),
+    ("device path", "volume.path-missing", "LINSTOR named no device for volumes"),
+    ("list of volumes", "volume.path-missing", "LINSTOR named no device for volumes"),
+)
+"""Our own words about a volume, and the causes that they mean."""
+
+
+def _of_volume(text: str) -> tuple[str, str]:
+    """Return the cause that our words about a volume mean, and how it is said."""
+    late = ("devices.late", "The node was ONLINE and its devices were not there")
+    return next(((code, said) for words, code, said in _OF_VOLUMES if words in text), late)
 
 
 _SUBJECT: Final = re.compile(
@@ -92,7 +112,7 @@ def cause(case: Case, layer: str, wait: Event, begin: float, end: float) -> str:
         return _satellite(case, begin, end)
     if layer == "controller":
         return _controller(case, wait, text, end)
-    if layer in {"volume", "device"}:
+    if layer in _VOLUMES:
         return _volume(case, wait, text, end)
     if layer == "host":
         return rules_module.module(case, Wrong.MODULE_MISSING, [wait], end)
@@ -134,14 +154,14 @@ def _controller(case: Case, wait: Event, text: str, end: float) -> str:
 
 
 def _volume(case: Case, wait: Event, text: str, end: float) -> str:
+    code, said = _of_volume(text)
     steps = satellite.start(case.facts)
-    if steps.spoke:
+    if steps.spoke and code == "devices.late":
         return rules_devices.standing_still(case, steps) or rules_storage.missing(case)
-    path = ("path" in text and "device" in text) or "list of volumes" in text
     return case.graph.add(
-        "volume.path-missing" if path else "devices.late",
-        "satellite",
-        f"The node was ONLINE and its devices were not there until {secs(end)}: {text[:160]}.",
+        code,
+        "host" if code.startswith("drbd.") else "satellite",
+        f"{said} until {secs(end)}: {text[:160]}.",
         begin=wait.at,
         end=end,
         events=[wait],

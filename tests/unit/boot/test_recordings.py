@@ -123,6 +123,7 @@ EXPECTED = {
     "lab/s8-guard-agent.txt.gz": ("controller.hung", Status.LATE, "no complete answer"),
     "lab/s9-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "no device path"),
     "lab/s10-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "empty list of volumes"),
+    "lab/chain-peer-agent.txt.gz": ("satellite.offline", Status.LATE, "n2 is not connected"),
     "lab/s10-stock.txt.gz": ("incus.panic", Status.DOWN, "index out of range [0] with length 0"),
     "lab/naive-recipe-stock.txt.gz": (
         "satellite.start-timeout",
@@ -227,3 +228,9 @@ def test_the_steps_of_the_satellite_are_as_its_own_log_says() -> None:
     assert times["satellite.wait-controller"] == pytest.approx(12.452, abs=0.05)
     assert times["satellite.full-sync"] == pytest.approx(1.979, abs=0.05)
     assert times["satellite.first-run"] == pytest.approx(1.359, abs=0.05)
+
+
+def test_one_trouble_after_the_other_is_told_where_the_agent_waited_for_both() -> None:
+    boot = last("lab/chain-peer-agent.txt.gz")
+
+    assert boot_journals.codes(boot) == ["satellite.offline", "drbd.peer-away"]
