@@ -130,7 +130,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         chain = ", ".join(
-            f"{NAMES[need.part]} waits for {NAMES[need.other]} ({need.why})" for need in self.needs
+            f"{NAMES[need.part]} {'wait' if need.part is Part.VOLUMES else 'waits'} for {NAMES[need.other]} ({need.why})"
+            for need in self.needs
         )
         when = f" {self.only}" if self.only else ""
         if self.is_deadlock:
