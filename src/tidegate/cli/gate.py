@@ -14,6 +14,8 @@ _EXAMPLES = """\
   tidegate gate --limit 2min                    hold Incus for two minutes at most
   tidegate gate --policy fail-closed            hold it until all is ready, or a shutdown begins
 """
+BEGAN = "began"
+"""A file in the unit's runtime directory."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,6 +64,7 @@ def _hold(chosen: argparse.Namespace) -> int:
     from tidegate.agent import gatekeeper, setup
     from tidegate.config.model import Config
 
+    _leave_word()
     gate = {"gate.limit": chosen.limit, "gate.cap": chosen.cap, "gate.policy": chosen.policy}
     overrides = {
         **options.overrides(chosen),
@@ -73,3 +76,18 @@ def _hold(chosen: argparse.Namespace) -> int:
     if not isinstance(loaded, Config):
         return gatekeeper.let_go_unconfigured(loaded)
     return gatekeeper.run(loaded)
+
+
+def _leave_word() -> None:
+    """Leave word that this boot had its gate: the unit's condition asks for it, lest a restart of Incus be held."""
+    from pathlib import Path
+
+    from tidegate.clients import errors, files
+
+    place = os.environ.get("RUNTIME_DIRECTORY", "")
+    if not place:
+        return  # by hand, not as a unit
+    try:
+        files.write(Path(place) / BEGAN, b"", durable=False)
+    except errors.ClientError as error:
+        logging.getLogger("tidegate.gate").warning("%s", error.trouble)

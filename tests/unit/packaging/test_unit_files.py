@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.cli import gate
+
 UNITS = Path(__file__).resolve().parents[3] / "packaging" / "systemd"
 EXPOSURE = {
     "tidegate-agent.service": 2.6,
@@ -84,9 +86,8 @@ def test_the_gate_is_tied_so_that_it_cannot_hang_a_boot() -> None:
     found = dict(settings("tidegate-ready.service"))
     assert (found["Type"], found["RemainAfterExit"]) == ("oneshot", "yes")
     # Stopped by hand, or ended because it hung, it does not hold a restart of Incus.
-    began = f"/run/{found['RuntimeDirectory']}/began"
+    began = f"/run/{found['RuntimeDirectory']}/{gate.BEGAN}"
     assert found["ConditionPathExists"] == f"!{began}"
-    assert found["ExecStartPre"].endswith(f"touch {began}")
     assert found["RuntimeDirectoryPreserve"] == "yes"
     assert found["After"] == "tidegate-agent.service"
     assert not {
