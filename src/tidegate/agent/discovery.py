@@ -16,7 +16,7 @@ from tidegate.clients import errors, files
 from tidegate.clients.linstor import endpoints
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.config import discover
-from tidegate.config.model import Config
+from tidegate.config.model import Config, LinstorConfig
 from tidegate.core.facts import IncusPhase
 from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
@@ -100,24 +100,11 @@ class Linstor:
         self.found = found
         chosen = found.linstor
         self._refused: Trouble | None = None
-        password = chosen.password
-        if chosen.password_file:
-            try:
-                password = files.read_text(Path(chosen.password_file)).rstrip("\n")
-            except errors.ClientError as error:
-                self._refused = error.trouble
-        to = endpoints.Endpoints(
-            urls=chosen.controllers,
-            ca_file=chosen.ca_file or None,
-            ca_pem=chosen.ca or None,
-            cert_file=chosen.cert_file or None,
-            cert_pem=chosen.cert or None,
-            key_file=chosen.key_file or None,
-            key_pem=chosen.key or None,
-            username=chosen.username or None,
-            password=password or None,
-            token_file=chosen.token_file or None,
-        )
+        try:
+            to = endpoints_of(chosen)
+        except errors.ClientError as error:
+            self._refused = error.trouble
+            to = endpoints_of(msgspec.structs.replace(chosen, password_file=""))
         self._client = LinstorClient(to, own=[GUARD], connect_limit=chosen.connect_deadline)
         self._probe = LinstorProbe(
             self._client, node=found.node, clock=self._clock, deadline=chosen.deadline
@@ -158,3 +145,22 @@ def _text(path: Path) -> str | None:
         return files.read_text(path)
     except errors.ClientError:
         return None
+
+
+def endpoints_of(chosen: LinstorConfig) -> endpoints.Endpoints:
+    """Return the way to the controllers as the clients take it. Raises ClientError when the password's file cannot be read."""
+    password = chosen.password
+    if chosen.password_file:
+        password = files.read_text(Path(chosen.password_file)).rstrip("\n")
+    return endpoints.Endpoints(
+        urls=chosen.controllers,
+        ca_file=chosen.ca_file or None,
+        ca_pem=chosen.ca or None,
+        cert_file=chosen.cert_file or None,
+        cert_pem=chosen.cert or None,
+        key_file=chosen.key_file or None,
+        key_pem=chosen.key or None,
+        username=chosen.username or None,
+        password=password or None,
+        token_file=chosen.token_file or None,
+    )

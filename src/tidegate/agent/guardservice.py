@@ -18,7 +18,6 @@ from tidegate.agent import discovery, ending
 from tidegate.clients import clock, errors, files
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.clients.systemd import notify
-from tidegate.config.discover import Discovered
 from tidegate.config.model import Config
 from tidegate.core.ids import NodeName
 from tidegate.guard import limits, record, rules
@@ -69,7 +68,12 @@ def run_by_hand(config: Config, listen: str, unix: str | None) -> int:
         _log.error("%s", linstor.found.trouble, extra={"TIDEGATE_CODE": linstor.found.trouble.code})
         return EXIT_USAGE
     admission = Admission(uids=frozenset({0, os.geteuid()}))
-    post = Post(to=_endpoints(linstor.found), node=linstor.found.node, admission=admission)
+    try:
+        to = discovery.endpoints_of(linstor.found.linstor)
+    except errors.ClientError as error:
+        _log.error("%s", error.trouble, extra={"TIDEGATE_CODE": error.code})
+        return EXIT_USAGE
+    post = Post(to=to, node=linstor.found.node, admission=admission)
     return _run(config, sockets, post)
 
 
@@ -160,19 +164,3 @@ def _unix(path: str) -> socket.socket:
     made.listen(16)
     made.setblocking(False)
     return made
-
-
-def _endpoints(found: Discovered) -> Endpoints:
-    chosen = found.linstor
-    return Endpoints(
-        urls=chosen.controllers,
-        ca_file=chosen.ca_file or None,
-        ca_pem=chosen.ca or None,
-        cert_file=chosen.cert_file or None,
-        cert_pem=chosen.cert or None,
-        key_file=chosen.key_file or None,
-        key_pem=chosen.key or None,
-        username=chosen.username or None,
-        password=chosen.password or None,
-        token_file=chosen.token_file or None,
-    )

@@ -3,7 +3,6 @@
 
 import asyncio
 import asyncio.sslproto
-import base64
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -117,15 +116,7 @@ class Upstream:
 
     async def login(self) -> str | None:
         """Return our own ``Authorization``; None when the controllers want none."""
-        token = self._to.token
-        if token is None and self._to.token_file is not None:
-            token = await asyncio.to_thread(tls.read_token, self._to.token_file)
-        if token is not None:
-            return f"Bearer {token}"
-        if self._to.username is None:
-            return None
-        plain = f"{self._to.username}:{self._to.password or ''}"
-        return f"Basic {base64.b64encode(plain.encode()).decode('ascii')}"
+        return await tls.login(self._to)
 
     def tls_for(self, url: str) -> ssl.SSLContext | bool:
         """Return what is needed for ``url``. Raises ClientError ``controller.tls``."""

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What LINSTOR is for a host on which nobody has named a controller."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 from tests import health_facts as facts
 
-from tidegate.agent.discovery import unnamed
+from tidegate.agent.discovery import endpoints_of, unnamed
+from tidegate.clients.errors import ClientError
+from tidegate.config.model import LinstorConfig
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.facts import HostFacts, IncusFacts, IncusPhase, PoolFacts
 from tidegate.core.finding import Grade
@@ -54,3 +59,11 @@ def test_a_host_with_nothing_to_watch_is_well() -> None:
 )
 def test_where_linstor_is_used_no_controller_is_trouble(sign: dict[str, object]) -> None:
     assert unnamed(host(**sign)) is Liveness.LOST
+
+
+def test_a_password_from_a_file_is_taken_by_all_who_ask_controllers(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    chosen = LinstorConfig(username="u", password_file=str(tmp_path / "secret"))
+    assert endpoints_of(chosen).password == "s3cret"
+    with pytest.raises(ClientError):
+        endpoints_of(msgspec.structs.replace(chosen, password_file=str(tmp_path / "none")))

@@ -8,7 +8,6 @@ hangs delays nobody. Unlike golinstor (facts/linstor.md 4.3) an open port is not
 """
 
 import asyncio
-import base64
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -279,7 +278,7 @@ class Controllers:
         try:
             async with asyncio.timeout(deadline):
                 headers = {LOOP_HEADER: "1", "Accept": _ACCEPT}
-                if (login := await self._login()) is not None:
+                if (login := await tls.login(self._to)) is not None:
                     headers["Authorization"] = login
                 if base.startswith("https:") and self._tls is None:
                     self._tls = await asyncio.to_thread(tls.context, self._to)
@@ -292,18 +291,6 @@ class Controllers:
                 )
             ) from error
         return headers, self._tls if base.startswith("https:") else None
-
-    async def _login(self) -> str | None:
-        """The Authorization header. The token file is read anew each time: LINSTOR replaces it."""
-        token = self._to.token
-        if token is None and self._to.token_file is not None:
-            token = await asyncio.to_thread(tls.read_token, self._to.token_file)
-        if token is not None:
-            return f"Bearer {token}"
-        if self._to.username is None:
-            return None
-        plain = f"{self._to.username}:{self._to.password or ''}"
-        return f"Basic {base64.b64encode(plain.encode()).decode('ascii')}"
 
 
 def read_version(answer: http.Answer, url: str) -> wire.Version:

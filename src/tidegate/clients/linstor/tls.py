@@ -5,6 +5,8 @@ A CA that is given is the only one trusted, as in Incus and golinstor (facts/inc
 the peer's name is always checked. Files are read when used, so renewed ones need no restart.
 """
 
+import asyncio
+import base64
 import contextlib
 import os
 import pathlib
@@ -123,3 +125,16 @@ def _explained(what: str) -> Iterator[None]:
 
 def _error(text: str, hint: str) -> ClientError:
     return ClientError(Trouble(code="controller.tls", text=text, hint=hint))
+
+
+async def login(to: Endpoints) -> str | None:
+    """Return the header ``Authorization``; None where none is wanted. A token's file is read anew each time: LINSTOR replaces it."""
+    token = to.token
+    if token is None and to.token_file is not None:
+        token = await asyncio.to_thread(read_token, to.token_file)
+    if token is not None:
+        return f"Bearer {token}"
+    if to.username is None:
+        return None
+    plain = f"{to.username}:{to.password or ''}"
+    return f"Basic {base64.b64encode(plain.encode()).decode('ascii')}"
