@@ -7,14 +7,15 @@ import msgspec
 import pytest
 
 from tidegate.sim import schedule as schedules
+from tidegate.sim.chance import by_chance
 from tidegate.sim.faults import TYPICAL, Fault, FaultKind
 from tidegate.sim.run import simulate
 from tidegate.sim.watch import Result
 
 
-def boot(*, devices_first: bool, seed: int = 0, **changes: Any) -> Result:
-    """A two-node boot after a power loss in which every volume was Primary here."""
-    plain = schedules.observed("s0", nodes=2, seed=seed)
+def boot(*, devices_first: bool, seed: int = 0, nodes: int = 2, **changes: Any) -> Result:
+    """A boot after a power loss in which every volume was Primary here, of two nodes or of three with a quorum."""
+    plain = schedules.observed("s0", nodes=nodes, seed=seed)
     crashed = tuple(msgspec.structs.replace(each, crashed=True) for each in plain.layout.resources)
     layout = msgspec.structs.replace(plain.layout, resources=crashed)
     return simulate(
@@ -47,7 +48,64 @@ def test_a_torn_file_is_left_to_linstor_and_nothing_is_lost() -> None:
 
 def test_an_absent_peer_that_may_have_newer_data_is_waited_for() -> None:
     """The split-brain rule holds for devices that came up early as for all others."""
-    away = Fault(kind=FaultKind.PEER_AWAY, subject="n2", end=60.0, alive=True)
-    result = boot(devices_first=True, faults=(away,))
+    result = boot(devices_first=True, faults=(away(alive=True),))
     assert result.violations == ()
     assert min(ups(result)) > 60.0
+
+
+def away(*, alive: bool) -> Fault:
+    """The peer is not there for a minute: switched off, or cut off and perhaps with newer data."""
+    return Fault(kind=FaultKind.PEER_AWAY, subject="n2", end=60.0, alive=alive)
+
+
+NAMES = tuple(f"{schedules.PREFIX}{name}" for name in ("c1", "c2", "c3"))
+CASES: dict[str, dict[str, Any]] = {
+    "crashed": {},
+    "peer-off": {"faults": (away(alive=False),)},
+    "peer-cut-off": {"faults": (away(alive=True),)},
+    "torn": {"torn": NAMES[:2]},
+    "deleted": {"gone": ("old1", "old2")},
+    "killed": {"devices_killed": 0.65},
+    "module-late": {"faults": (Fault(kind=FaultKind.MODULE_LATE, subject="n1", end=5.0),)},
+    "disk-late": {"faults": (Fault(kind=FaultKind.POOL_MISSING, subject="thin", end=4.0),)},
+    "controller-late": {"faults": (Fault(kind=FaultKind.CONTROLLER_REFUSES, end=40.0),)},
+    "controller-restarted": {
+        "faults": (Fault(kind=FaultKind.CONTROLLER_REFUSES, end=30.0, restarts=True),)
+    },
+    "satellite-late": {"faults": (Fault(kind=FaultKind.SATELLITE_LATE, subject="n1", end=40.0),)},
+    "all-at-once": {
+        "faults": (away(alive=True), Fault(kind=FaultKind.CONTROLLER_REFUSES, end=30.0)),
+        "torn": NAMES[1:2],
+        "gone": ("old1",),
+        "devices_killed": 0.9,
+    },
+}
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_with_it_nothing_is_lost_and_nothing_is_later(case: str, nodes: int) -> None:
+    """contract.md safety 1 and 11: with and without it, the same boots; what breaks a rule is in ``violations``."""
+    waits = away(alive=True) in CASES[case].get("faults", ())
+    slack = 2.0 if waits else 0.5  # from the peer's return on both resync, each for a time of its own
+    for seed in range(3):
+        stock, early = (
+            boot(devices_first=first, seed=seed, nodes=nodes, **CASES[case])
+            for first in (False, True)
+        )
+        assert (stock.violations, early.violations) == ((), ())
+        for own, theirs in zip(ups(early), ups(stock), strict=True):
+            assert own <= theirs + slack
+
+
+def test_random_boots_are_not_worse_for_it() -> None:
+    """Every third random boot has it (tests/sim/test_many.py); without it, the same boot loses no less and is no earlier."""
+    chosen = [found for found in map(by_chance, range(60)) if found.devices_first]
+    assert len(chosen) > 10
+    for schedule in chosen:
+        early = simulate(schedule)
+        without = simulate(msgspec.structs.replace(schedule, devices_first=False))
+        assert early.violations == ()
+        for who, at in without.up.items():
+            own = early.up.get(who)
+            assert at is None or (own is not None and own <= at + 0.5), (schedule.name, who)

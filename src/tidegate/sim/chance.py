@@ -131,7 +131,23 @@ def by_chance(seed: int) -> Schedule:
         killed_after=(chance.randint(1, 6),) if chance.random() < 0.15 else (),
         power_lost_at=round(chance.uniform(3.0, 90.0), 2) if chance.random() < 0.1 else None,
     )
+    schedule = _devices_first(schedule, seed)
     return msgspec.structs.replace(schedule, horizon=schedule.calm_at + schedule.patience)
+
+
+def _devices_first(schedule: Schedule, seed: int) -> Schedule:
+    """Return the boot with devices first in a third of all cases: whole or killed, with torn files and such of deleted resources."""
+    chance = random.Random(f"{seed}/devices")  # its own: what else a seed stands for stays as it is
+    if chance.random() >= 1 / 3:
+        return schedule
+    names = [resource.name for resource in schedule.layout.resources]
+    return msgspec.structs.replace(
+        schedule,
+        devices_first=True,
+        torn=tuple(name for name in names if chance.random() < 0.2),
+        gone=tuple(f"{PREFIX}old{number}" for number in range(chance.choice((0, 0, 1, 2)))),
+        devices_killed=chance.choice((None, None, round(chance.uniform(0.5, 3.0), 2))),
+    )
 
 
 def _shape(chance: random.Random) -> _Shape:

@@ -175,7 +175,13 @@ class Simulation:
         """Boot, and go on to the horizon; or only until everything is well, or until a rule is broken."""
         self.world.boot()
         if self.schedule.devices_first and math.isfinite(self._alive_at):
-            DevicesFirst(self.world, self._kept, torn=frozenset(self.schedule.torn)).begin()
+            DevicesFirst(
+                self.world,
+                self._kept,
+                torn=frozenset(self.schedule.torn),
+                gone=frozenset(self.schedule.gone),
+                killed=self.schedule.devices_killed,
+            ).begin()
         self.incus.boot()
         while self.clock.now < self._end:
             self._advance()

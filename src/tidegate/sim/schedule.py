@@ -88,7 +88,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     devices_first: bool = False
     """``tidegate-devices.service`` is enabled."""
     torn: tuple[str, ...] = ()
-    """Resources whose kept file a power loss has torn; matters to devices-first alone."""
+    """Resources whose kept file a power loss has torn; matters to devices-first alone, as what follows."""
+    gone: tuple[str, ...] = ()
+    """Resources that LINSTOR deleted while this node was off: their files are still here, and something that starts here needed them."""
+    devices_killed: float | None = None
+    """Seconds after boot at which devices-first is killed; None: never."""
     power_lost_at: float | None = None
     """Power is lost at that second and comes back: a second boot follows, with what is left of faults and happenings."""
     killed_after: tuple[int, ...] = ()
