@@ -9,6 +9,7 @@ from tidegate.boot.model import BootAnalysis, Cause, Change, Comparison, Outcome
 _TOLD: Final = 1.0
 """Seconds of difference that are worth a word."""
 _MAX_SHAPES: Final = 50
+_DEVICE: Final = "device."
 
 
 def figures(boot: BootAnalysis) -> dict[str, tuple[str, float]]:
@@ -26,8 +27,28 @@ def figures(boot: BootAnalysis) -> dict[str, tuple[str, float]]:
     for story in boot.instances:
         if story.started is not None:
             found[f"instance.{story.project}/{story.name}"] = (f"{story.name} runs", story.started)
+    found |= _devices(boot)
     if boot.path.subject:
         found["last"] = ("the last one is there", boot.path.end)
+    return found
+
+
+def _devices(boot: BootAnalysis) -> dict[str, tuple[str, float]]:
+    """Return when DRBD's devices were usable, each and beside the node's ONLINE: in between Incus burns its attempts."""
+    phases = {phase.name: phase for phase in boot.phases}
+    up, sync = phases.get("devices"), phases.get("satellite.full-sync")
+    found: dict[str, tuple[str, float]] = {}
+    if sync is not None and sync.end is not None:
+        found["online"] = ("node ONLINE", sync.end)
+    if up is not None and up.end is not None:
+        found["devices.first"] = ("first device usable", up.events[0].at if up.events else up.begin)
+        found["devices.last"] = ("last device usable", up.end)
+        if "online" in found:
+            gap = max(0.0, up.end - found["online"][1])
+            found["devices.gap"] = ("from ONLINE to the last device", gap)
+        for event in up.events:
+            device = event.data.get("device") or event.subject.partition("/")[2]
+            found[f"{_DEVICE}{event.subject}"] = (f"{device} usable", event.at)
     return found
 
 
@@ -76,20 +97,23 @@ def _sentence(
     gone: tuple[Cause, ...],
 ) -> str:
     said = []
+    lost_before = sum(story.outcome is Outcome.LOST for story in before.instances)
+    lost_after = sum(story.outcome is Outcome.LOST for story in after.instances)
     last = next((change for change in changes if change.name == "last"), None)
-    if last is not None and last.delta is not None:
+    # With other instances lost "the last one" is another one.
+    if last is not None and last.delta is not None and lost_before == lost_after:
         if abs(last.delta) < _TOLD:
             said.append("as fast as before")
         else:
             said.append(
                 f"{secs(abs(last.delta))} {'later' if last.delta > 0 else 'earlier'} until the last one was there"
             )
-    lost_before = sum(story.outcome is Outcome.LOST for story in before.instances)
-    lost_after = sum(story.outcome is Outcome.LOST for story in after.instances)
     if lost_before != lost_after:
         said.append(
             f"{lost_after} instance{'s' if lost_after != 1 else ''} lost instead of {lost_before}"
         )
+    if devices := _usable(changes):
+        said.append(devices)
     firsts = [cause.code for cause in new if cause.first]
     if firsts:
         said.append(f"new: {', '.join(dict.fromkeys(firsts))}")
@@ -98,3 +122,14 @@ def _sentence(
         said.append(f"no more: {', '.join(dict.fromkeys(over))}")
     text = "; ".join(said) or "no difference that can be told"
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _usable(changes: tuple[Change, ...]) -> str:
+    """Say how much earlier or later the devices were usable that came up in both boots; "" when it is not worth a word."""
+    found = [c.delta for c in changes if c.name.startswith(_DEVICE) and c.delta is not None]
+    if not found or min(map(abs, found)) < _TOLD or min(found) < 0 < max(found):
+        return ""
+    least, most = sorted((abs(min(found)), abs(max(found))))
+    way = "earlier" if found[0] < 0 else "later"
+    times = secs(most) if secs(least) == secs(most) else f"{secs(least)} to {secs(most)}"
+    return f"devices usable {times} {way}"

@@ -29,6 +29,36 @@ def test_a_slower_boot_says_by_how_much_and_why() -> None:
     assert any("never said before" in shape.shape for shape in found.new_shapes)
 
 
+@pytest.mark.parametrize(
+    ("stock", "earlier", "gap"),
+    [
+        # Seconds by which the containers' own devices were usable earlier (c1, c3, image, c2), and from ONLINE to the last device.
+        ("e0-stock-all-restarted", {"1002": 214, "1004": 231, "1000": 244, "1003": 263}, 197),
+        ("s2-power-loss", {"1002": 248, "1004": 256, "1000": 269, "1003": 290}, 81),
+    ],
+)
+def test_devices_first_on_a_real_node(stock: str, earlier: dict[str, int], gap: int) -> None:
+    """facts/early-observed.md: devices before ONLINE, before the satellite's process; nothing lost instead of three containers."""
+    before = boot_journals.recorded(f"fullstack/{stock}.json.gz")[0]
+    after = boot_journals.recorded("fullstack/e1-devices-first.json.gz")[0]
+
+    found = compare(before, after)
+
+    told = {change.title: change for change in found.changes}
+    deltas = {minor: told[f"drbd{minor} usable"].delta for minor in earlier}
+    assert deltas == {minor: pytest.approx(-seconds, abs=0.6) for minor, seconds in earlier.items()}
+    between = told["from ONLINE to the last device"]
+    assert (between.before, between.after) == (pytest.approx(gap, abs=1), 0)
+    jvm = told["linstor-satellite.service active"].after
+    assert jvm is not None
+    assert (told["last device usable"].after or jvm) < jvm, "before the satellite's process"
+    assert "devices usable" in found.sentence
+    assert "earlier" in found.sentence
+    assert "later" not in found.sentence
+    if stock.startswith("e0"):
+        assert found.sentence.startswith("0 instances lost instead of 3")
+
+
 def test_a_boot_is_as_fast_as_itself() -> None:
     boot = boot_journals.recorded("real/r-crash.json.gz")[0]
 
