@@ -10,6 +10,7 @@ from tidegate.agent import ending, setup, wiring
 from tidegate.agent.views import Views
 from tidegate.clients import clock
 from tidegate.config.model import Config
+from tidegate.report.terminal import Terminal
 
 FIRST = 1.0
 """Seconds within which every source should have been heard of; one that was not is shown as unknown."""
@@ -27,7 +28,9 @@ def answer(
     """Return (exit code, text) for ``request`` from our own look. ``reason`` says why no agent was asked."""
     last = wait(request, overrides=overrides, config=config, show=lambda _progress: None)
     alone = last["exit"] == 2 or request.get("format") == "json"
-    note = "" if alone else f"\n  ({reason}; this was seen without it)\n"
+    terminal = Terminal(width=int(request.get("width", 100)))
+    said = terminal.wrap(f"({reason}; this was seen without it)", indent=2)
+    note = "" if alone else f"\n{said}\n"
     return int(last["exit"]), str(last["text"]) + note
 
 

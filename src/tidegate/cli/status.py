@@ -62,12 +62,21 @@ def run(argv: Sequence[str]) -> int:
             sys.stderr.write(text)
             return code
         if chosen.watch and sys.stdout.isatty():
-            sys.stdout.write("\x1b[H\x1b[2J")
+            text = "\x1b[H\x1b[2J" + _on_one_screen(text, options.screen_height())
         sys.stdout.write(text)
         sys.stdout.flush()
         if not chosen.watch:
             return code
         time.sleep(max(0.1, chosen.interval))
+
+
+def _on_one_screen(text: str, height: int) -> str:
+    """Return what of ``text`` fits on a screen of ``height`` lines: the worst comes first, and must not scroll away."""
+    lines = text.splitlines()
+    if len(lines) < height:
+        return text
+    shown = lines[: max(1, height - 2)]
+    return "\n".join([*shown, f"  … {len(lines) - len(shown)} lines more: tidegate status"]) + "\n"
 
 
 def _once(chosen: argparse.Namespace) -> tuple[int, str]:

@@ -22,6 +22,8 @@ MOST_SHOWN = 12
 """More kinds of findings than this are counted, not shown: the first cause is among the first."""
 MOST_NAMED = 4
 """Of the subjects that share a finding, so many are named besides the first."""
+_HANG = 12
+"""Columns before a finding's text."""
 
 
 def render(report: Report, snapshot: Snapshot, terminal: Terminal, *, sentence: str = "") -> str:
@@ -64,7 +66,7 @@ def _layers(report: Report, terminal: Terminal) -> Iterator[str]:
     rows = [row for kind in _LAYERS if (row := _layer(report, kind)) is not None]
     label, grade, _ = columns([(name, str(worst), "") for name, worst, _ in rows]) or (0, 0, 0)
     for name, worst, summary in rows:
-        text = terminal.wrap(summary, indent=label + grade + 6, first=0)
+        text = terminal.beside(summary, indent=label + grade + 6)
         yield f"  {name:<{label}}  {terminal.grade(worst, width=grade)}  {text}"
 
 
@@ -123,7 +125,7 @@ def _muted(report: Report, terminal: Terminal) -> Iterator[str]:
     yield terminal.heading("Muted (tidegate health list)")
     for finding in muted[:MOST_SHOWN]:
         text = f"{finding.code}  {harmless(str(finding.subject))}: {finding.observed}"
-        yield "  " + terminal.wrap(text, indent=4, first=2)
+        yield terminal.wrap(text, indent=4, first=2)
     if len(muted) > MOST_SHOWN:
         yield f"  … and {len(muted) - MOST_SHOWN} more"
 
@@ -137,8 +139,12 @@ def _others(findings: Sequence[Finding]) -> str:
 def finding_lines(finding: Finding, at: float, terminal: Terminal) -> Iterator[str]:
     """Yield one finding as lines: what, about whom, the evidence with its age, and the remedy."""
     since = f" for {duration(at - finding.since)}" if finding.since is not None else ""
-    head = f"  {terminal.grade(finding.grade, width=8)}  {finding.code}  {harmless(str(finding.subject))}"
-    yield head + terminal.paint(since, Style.DIM)
+    grade = f"  {terminal.grade(finding.grade, width=8)}  "
+    about = f"{finding.code}  {harmless(str(finding.subject))}"
+    if _HANG + len(about) + len(since) <= terminal.width:
+        yield grade + about + terminal.paint(since, Style.DIM)
+    else:
+        yield grade + terminal.beside(about + since, indent=_HANG)
     yield terminal.wrap(
         f"seen: {finding.observed} (by {finding.source}, {duration(finding.age)} ago)", indent=12
     )

@@ -55,6 +55,10 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
             break_on_hyphens=False,
         )
 
+    def beside(self, text: str, *, indent: int) -> str:
+        """Return ``text`` for a line of which ``indent`` columns are taken already; what is broken hangs below them."""
+        return self.wrap(text, indent=indent)[indent:]
+
     def heading(self, text: str) -> str:
         """Return a section's heading."""
         return self.paint(text, Style.BOLD)

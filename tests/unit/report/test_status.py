@@ -9,6 +9,7 @@ from tests.hand_made import VOLUME, finding, instance, offline, report, snapshot
 
 from tidegate.core import ids
 from tidegate.core.finding import Grade, Report
+from tidegate.core.ids import ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Snapshot, SourceState
 from tidegate.report import status
 from tidegate.report.terminal import Terminal
@@ -125,3 +126,25 @@ def test_a_host_with_nothing_on_it_is_told_apart() -> None:
     text = screen(report(states=(state(ids.HOST),)), snapshot(linstor=off, incus=off))
     assert text.startswith("n1  ok  neither LINSTOR nor Incus is here")
     assert hand_made.NOW == 75.0
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_no_line_is_longer_than_the_screen_is_wide(width: int) -> None:
+    """With names as Incus makes them, and what a client says of a long address."""
+    volume = ids.volume(VolumeId(resource=ResourceName("incus-volume-" + "3" * 32), number=0))
+    seen = (
+        "http://10.99.0.1:3370/v1/controller/version: no connection (Connection refused), for 3 s"
+    )
+    found = (
+        finding(ids.CONTROLLER, "controller.refused", observed=seen, since=1.0),
+        finding(volume, "volume.not-reported", observed=seen, since=1.0),
+        finding(volume, "volume.down", observed=seen, muted=True),
+    )
+    states = (
+        state(ids.CONTROLLER, Grade.FAILING, wanted=True, summary=seen),
+        state(volume, Grade.FAILING, wanted=True, summary="waits for controller"),
+    )
+    text = screen(report(*found, states=states), width=width, color=True)
+    lines = ESCAPE.sub("", text).splitlines()
+    assert [line for line in lines if len(line) > width] == []
+    assert "Connection" in text
