@@ -13,15 +13,13 @@ import aiohttp
 import pytest
 from tests import embedded_nodes as nodes
 from tests.contract.test_web import ALL, TCP, log_of_starts, port
-from tests.embedded_nodes import agent, until, until_moment
+from tests.embedded_nodes import CONTAINERS, agent, until, until_moment
 
 from tidegate.sim.faults import FaultKind
 
 pytestmark = pytest.mark.needs("prometheus")
 EXACT = 0.05
 """Seconds by which a figure may differ from the boot's own log."""
-SEEN = 0.4
-"""The same for what nobody tells and a look must find, on a machine that runs other tests beside."""
 ONLINE_AT = 2.5
 RULES = Path(__file__).resolve().parents[2] / "packaging" / "prometheus" / "tidegate.rules.yml"
 
@@ -122,8 +120,9 @@ async def test_its_answers_are_what_the_boot_itself_says(tmp_path: Path) -> None
     # The node's /proc/stat knows its beginning to the second only; everything is told since that.
     shift = world.server.epoch - began
     # the start of the satellite
-    assert online == pytest.approx(shift + ONLINE_AT, abs=SEEN), (
-        "seen by looking: the journal is exact"
+    first = min(record.at for record in world.starts if record.instance.name in CONTAINERS)
+    assert shift + ONLINE_AT - EXACT <= online <= shift + first, (
+        "seen by looking, however busy the machine is, and before it was of use: the journal is exact"
     )
     assert devices == pytest.approx(ready - online, abs=0.001)
     # success of mounts: Incus's log tells of its own, its API of ours
