@@ -11,7 +11,7 @@ from tests.scenes import RD, SATELLITE, Scene, Stage
 from tidegate.clients.systemd.follow import THIN_POOLS
 from tidegate.core.ids import PoolName, ResourceName, StoragePoolName, VolumeId
 from tidegate.core.wanted import WantedInstance, WantedMap, WantedStorage, WantedVolume
-from tidegate.sim.faults import Fault, FaultKind, Layout
+from tidegate.sim.faults import Fault, FaultKind, Layout, Timings
 from tidegate.sim.incus.values import instance_id
 
 POOL = "storage-pool/thin"
@@ -133,6 +133,20 @@ def kept(**more: Any) -> WantedMap:
     return WantedMap(**(base | more))
 
 
+def two_volumes(found: Layout) -> Layout:
+    (one,) = found.resources
+    return msgspec.structs.replace(
+        found, resources=(one, msgspec.structs.replace(one, name=f"{RD}-too", minor=1009))
+    )
+
+
+_VOLUMES = tuple(VolumeId(ResourceName(name), 0) for name in (RD, f"{RD}-too"))
+BOTH = kept(
+    volumes=tuple(WantedVolume(id=one, pool=PoolName("remote")) for one in _VOLUMES),
+    instances=(
+        WantedInstance(id=instance_id("c1"), volumes=_VOLUMES, pools=(PoolName("remote"),)),
+    ),
+)
 MOUNTED = kept(
     storage=(
         WantedStorage(pool=StoragePoolName("thin"), provider="FILE_THIN", place="/srv/lin/p", mount="/srv/lin", device="/dev/sdb1"),
@@ -144,6 +158,7 @@ SCENES = [
     # --- satellite -------------------------------------------------------------------------------
     Scene(code="satellite.not-known", about="satellite", seen="no controller says how node n1 is", remedy="controller", faults=(Fault(kind=FaultKind.CONTROLLER_REFUSES),)),
     Scene(code="satellite.offline", about="satellite", seen="OFFLINE for", remedy="linstor node reconnect n1", faults=OFFLINE, units={}),
+    Scene(code="satellite.offline", about="satellite", seen="port open, the controller's next round is waited for, 20 s at most", remedy="linstor node reconnect n1", faults=OFFLINE, hurt=listening, units={}, journal=(STARTED, PORT)),
     Scene(code="satellite.connected", about="satellite", seen="full sync going on", remedy="Wait", faults=CONNECTED),
     Scene(code="satellite.unknown-node", about="satellite", seen="LINSTOR has no node n9", remedy="storage.linstor.satellite.name", node_name="n9"),
     Scene(code="satellite.not-installed", about="satellite", seen="not-found", remedy="Install the package", faults=OFFLINE, units={SATELLITE: {"LoadState": ("s", "not-found"), "ActiveState": ("s", "inactive"), "SubState": ("s", "dead")}}),
@@ -155,6 +170,7 @@ SCENES = [
     Scene(code="satellite.not-contacted", about="satellite", seen="port open", remedy="linstor node reconnect n1", faults=OFFLINE, hurt=listening, units={}, journal=(STARTED, PORT), lasts=40.0),
     Scene(code="satellite.sync-slow", about="satellite", seen="it waits for `zfs list -r tank`", remedy="", faults=CONNECTED, hurt=slow_command, lasts=90.0),
     Scene(code="satellite.first-run", about="satellite", seen="0 of 1 wanted resources reported", remedy="Wait", faults=SILENT),
+    Scene(code="satellite.first-run", about="satellite", seen="1 of 2 wanted resources reported", remedy="Wait", layout=two_volumes, storage=Timings(per_device=600.0), wanted=BOTH, is_incus_elsewhere=True, uptime=20.0, lasts=5.0),
     Scene(code="satellite.error-reports", about="satellite", seen="1 since it started, the last: External command failed", remedy="linstor error-reports list", faults=SILENT, units={}, journal=(STARTED, REPORT)),
     Scene(code="satellite.false-online", about="satellite", seen="its journal says that it ignored an outdated full sync", remedy="linstor node reconnect n1", faults=SILENT, units={}, journal=OUTDATED, lasts=150.0),
     Scene(code="satellite.evicted", about="satellite", seen="is evicted", remedy="linstor node restore n1", hurt=flagged("EVICTED")),

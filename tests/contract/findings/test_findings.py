@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every finding, made of a scene of the simulator or of a real source that misbehaves, and read as a user reads it."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests import scenes
 from tests.contract.findings import ground, storage, upstairs, volumes
+from tests.unit.clients import faults
 
 from tidegate.core import ids
 from tidegate.health import catalogue
@@ -44,3 +47,21 @@ def test_there_is_a_scene_for_every_finding() -> None:
     known = {code for code in catalogue.CODES if not code.startswith("guard.")}
     assert made <= known
     assert known - made == set(ELSEWHERE)
+
+
+@contextlib.asynccontextmanager
+async def _two(stage: scenes.Stage) -> AsyncIterator[tuple[str, ...]]:
+    with faults.refused() as port:
+        yield (f"http://127.0.0.1:{port}", stage.node.linstor_face.url)
+
+
+async def test_which_of_several_controllers_is_active(tmp_path: Path) -> None:
+    scene = scenes.Scene(code="", about="controller", seen="", remedy="", urls=_two)
+    stage = scenes.Stage(scene, tmp_path)
+    async with stage.playing():
+        report = await stage.look()
+        text = await stage.text()
+    state = report.state(ids.CONTROLLER)
+    assert state is not None
+    assert f"{stage.node.linstor_face.url} (the active one of 2)" in state.summary
+    assert stage.node.linstor_face.url in text
