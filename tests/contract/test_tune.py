@@ -260,6 +260,19 @@ def test_boots_before_and_after_show_the_gain(host: TunedHost, capsys: Capture, 
     )
 
 
+def test_what_cannot_be_judged_just_now_is_not_called_unadvised(
+    host: TunedHost, capsys: Capture
+) -> None:
+    slow_jvm(host)
+    host.boot(3)
+    assert host.tune("apply", "jvm-flags", "--no-measure") == 1
+    assert "not all was judged: asked not to" in capsys.readouterr().err
+    host.tune("--no-measure")
+    text = capsys.readouterr().out
+    assert text.startswith("nothing can be advised yet")
+    assert "JVM was not found" not in text
+
+
 @pytest.fixture
 def controller() -> Iterator[str]:
     """One that knows r0 alone, and an image that a crash left half unpacked; returns its URL."""

@@ -117,7 +117,9 @@ def _list(chosen: argparse.Namespace, config: "Config") -> int:
         looked=host.looked(facts),
         in_force=_in_force(notes, facts.boots),
         missing=host.missing(facts),
-        judged=facts.satellite is not None and facts.phase("jvm") is not None,
+        judged=facts.satellite is not None
+        and facts.phase("jvm") is not None
+        and not facts.not_timed,
         cost=f"this look took {clock.boottime() - began:.1f} s and changed nothing",
     )
     if chosen.format == "json":
@@ -180,8 +182,9 @@ def _apply(chosen: argparse.Namespace, config: "Config") -> int:
     found = {one.id: one for one in host.advise(facts)}
     if chosen.id not in found:
         known = ", ".join(found) or "nothing"
+        unjudged = f"; not all was judged: {facts.not_timed}" if facts.not_timed else ""
         sys.stderr.write(
-            f"tidegate: {chosen.id} is not advised on this host (advised: {known}); see tidegate tune\n"
+            f"tidegate: {chosen.id} is not advised on this host (advised: {known}){unjudged}; see tidegate tune\n"
         )
         return EXIT_REFUSED
     wanted = found[chosen.id]

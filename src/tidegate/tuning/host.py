@@ -276,9 +276,9 @@ def _missing(facts: HostFacts) -> Iterator[str]:
         yield "no recorded boot says how long the satellite's JVM took: the agent has to run while it starts"
     if facts.satellite is None:
         yield "linstor-satellite.service is not on this host: nothing is said of its start"
-    elif facts.java is None:
+    elif facts.java is None and not facts.not_timed:
         yield "the satellite's JVM was not found, so nothing is said of its flags"
-    elif facts.java.accepts < frozenset(jvm.TRIED):
+    elif facts.java is not None and facts.java.accepts < frozenset(jvm.TRIED):
         refused = sorted(frozenset(jvm.TRIED) - facts.java.accepts)
         yield f"{facts.java.version} does not accept {' '.join(refused)}: no flags are advised"
     yield from facts.not_asked
@@ -291,7 +291,7 @@ def _missing(facts: HostFacts) -> Iterator[str]:
             "what small synced writes cost on the metadata's disk, and on a quicker one: tidegate tune --write-test DIR --write-test DIR, "
             "one on each"
         )
-    if facts.orphans is None and facts.resources:
+    if facts.orphans is None and facts.resources and not facts.not_timed:
         yield "whether LINSTOR still knows every resource kept here: no controller answered"
     for name in facts.drifted:
         yield f"{name} is in force, but what it was made from has changed since: tidegate tune revert {name}, then apply it again"
