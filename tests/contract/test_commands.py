@@ -247,6 +247,12 @@ async def test_wait_at_a_port_where_nobody_listens(tmp_path: Path) -> None:
     assert "refused" in last_line(done.err)
 
 
+async def test_what_a_program_reads_is_on_standard_output_however_it_ended(tmp_path: Path) -> None:
+    done = await wait_for("http://127.0.0.1:1", tmp_path, "--format", "json")
+    assert done.code == TIME_OUT
+    assert json.loads(done.out)["verdict"] == "give-up"
+
+
 async def test_wait_at_a_wrong_url(tmp_path: Path) -> None:
     async with server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnginx") as port:
         done = await wait_for(f"http://127.0.0.1:{port}", tmp_path)

@@ -80,7 +80,7 @@ async def test_a_node_that_linstor_does_not_know(tmp_path: Path) -> None:
             LS_CONTROLLERS=controller.url,
         )
     assert done.code == 3
-    told = json.loads(done.err)
+    told = json.loads(done.out)
     assert (told["reached"], told["waited_for"]) == (False, "satellite-online")
     assert "not found" in told["reason"]
 

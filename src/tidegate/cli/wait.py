@@ -83,8 +83,14 @@ def run(argv: Sequence[str]) -> int:
             "tidegate wait: the agent went away while we waited; run the command again\n"
         )
         return EXIT_UNKNOWN
+    return _said(chosen, last)
+
+
+def _said(chosen: argparse.Namespace, last: dict[str, "Any"]) -> int:
+    """Write the last answer, and return its exit code. What a program reads is on standard output, however it ended."""
     code = int(last["exit"])
-    (sys.stdout if code in {0, 4} else sys.stderr).write(str(last["text"]))
+    is_read = chosen.format == "json" and code != EXIT_USAGE
+    (sys.stdout if code in {0, 4} or is_read else sys.stderr).write(str(last["text"]))
     return code
 
 
@@ -107,9 +113,7 @@ def _linstor(chosen: argparse.Namespace, progress: "_Progress") -> int:
         show=progress.show,
     )
     progress.end()
-    code = int(last["exit"])
-    (sys.stdout if code == 0 else sys.stderr).write(str(last["text"]))
-    return code
+    return _said(chosen, last)
 
 
 def _asked(
