@@ -190,7 +190,7 @@ class Stage:
 
     async def look(self) -> Report:
         """Look at everything once, and judge."""
-        need = needs.of(self.snapshot, self.report, base.Urgency.ATTENDED)
+        need = needs.Needs().of(self.snapshot, self.report, base.Urgency.ATTENDED)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(probe.look(need))

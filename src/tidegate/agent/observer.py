@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tidegate.agent import needs, pace
+from tidegate.agent import pace
 from tidegate.agent.bell import Bell
 from tidegate.agent.boot import Boot
 from tidegate.agent.listening import Listening
+from tidegate.agent.needs import Needs
 from tidegate.clients import clock
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Report
@@ -58,6 +59,7 @@ class Observer:
         self._cpu = cpu
         self._bells = {probe.source: Bell(probe.source, self._share) for probe in probes}
         self._listening = [Listening(listener, self, boot.seconds) for listener in listeners]
+        self._needs = Needs()
         self._news = asyncio.Event()
         self._waiting_since: float | None = boot.seconds()
         self._attended = (-math.inf, -math.inf)
@@ -191,7 +193,7 @@ class Observer:
         return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST
 
     async def _look(self, probe: Probe) -> Observation:
-        need = needs.of(self.snapshot, self.report, self._urgency())
+        need = self._needs.of(self.snapshot, self.report, self._urgency())
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)
