@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests import health_facts as facts
+from tests.fake_systemd import Daemon, FakeSystemd
 from tests.health_facts import RD, VOL
 from tests.unit.clients import faults
 
@@ -23,6 +24,7 @@ from tidegate.clients.incus.client import IncusClient
 from tidegate.clients.linstor.client import LinstorClient
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.clients.systemd.follow import Journal
+from tidegate.clients.systemd.manager import Manager
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
 from tidegate.core.facts import OpenResult
@@ -35,6 +37,7 @@ from tidegate.probes.drbd import DrbdProbe
 from tidegate.probes.incus import IncusProbe
 from tidegate.probes.journal import JournalProbe, Told
 from tidegate.probes.linstor import LinstorProbe
+from tidegate.probes.systemd import SystemdProbe
 
 NOW = 1000.0
 DEADLINE = 0.4
@@ -166,6 +169,30 @@ async def test_journalctl_only_explains(fault: str, tmp_path: Path) -> None:
     journal = Journal((), journalctl=_program(tmp_path, PROGRAMS[fault]), deadline=DEADLINE)
     seen = await seen_in_time(JournalProbe(journal, told, clock=now).look(NEED), limit=6.0)
     assert judged(seen).findings == ()
+
+
+@pytest.mark.needs("dbus-daemon")
+@pytest.mark.parametrize("fault", ["hangs", "refuses", "dies"])
+async def test_systemd(fault: str, tmp_path: Path) -> None:
+    daemon, fake = Daemon(tmp_path, f"unix:path={tmp_path}/bus"), FakeSystemd()
+    await daemon.start()
+    await fake.serve(daemon.address)
+    async with Manager(daemon.address, deadline=2 * DEADLINE) as manager:
+        probe = SystemdProbe(
+            manager, units=("incus.service", "linstor-satellite.service"), clock=now
+        )
+        assert (await probe.look(NEED)).units
+        fake.hangs = fault == "hangs"
+        fake.refuses = "org.freedesktop.DBus.Error.AccessDenied" if fault == "refuses" else None
+        if fault == "dies":
+            await daemon.kill()
+        seen = await seen_in_time(probe.look(NEED), limit=8.0)
+    await fake.close()
+    await daemon.kill()
+    report = judged(seen)
+    assert {one.code for one in report.about(ids.HOST)} == {"source.lost"}
+    assert "systemd" in report.about(ids.HOST)[0].observed
+    assert report.ready(ids.volume(VOL)), "systemd only explains"
 
 
 async def test_a_device_that_hangs(tmp_path: Path) -> None:
