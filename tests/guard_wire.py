@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 
 VERSION = b'{"version":"1.34.0","rest_api_version":"1.28.0"}'
-_WITHIN = 20.0
+_WITHIN = 60.0
 """Seconds for anything, on a busy machine."""
 
 
