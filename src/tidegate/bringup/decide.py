@@ -49,7 +49,7 @@ def next_step(file: KeptFile, seen: Seen) -> Step:
     Rules of issue "devices first", from facts/early-observed.md: only what is wanted; nothing once the satellite runs; backing
     disks of LVM (activated with ``-K``: thin snapshots are skipped otherwise) and ZFS alone, since others need LINSTOR.
     """
-    if left := _not_now(file, seen) or _not_ours(file, seen):
+    if left := _not_now(file, seen) or _not_ours(file, seen) or _not_drbd(file, seen):
         return left
     disks = [volume for volume in file.volumes if volume.disk is not None]
     places = list(dict.fromkeys(path for volume in disks for path in paths(volume)))
@@ -112,21 +112,12 @@ def clashes(files: Sequence[KeptFile]) -> dict[str, Left]:
 
 
 def _not_now(file: KeptFile, seen: Seen) -> Left | None:
-    """Say why nothing at all may be brought up, or not this because it is up."""
+    """Say that nothing may be brought up any more, or that this is up."""
     if seen.satellite:
         return Left(
             code="bringup.satellite-runs", why="the satellite runs already: it is its work now"
         )
-    if seen.module is None:
-        return Left(code="bringup.no-module", why="the module drbd is not loaded", again=True)
-    if not seen.module.partition(".")[0].isdecimal() or int(seen.module.split(".")[0]) < _MAJOR:
-        why = f"the module drbd is version {seen.module}, and LINSTOR needs 9 or newer"
-        return Left(code="bringup.old-module", why=why)
-    if seen.up is None:
-        return Left(
-            code="bringup.drbd-silent", why="DRBD cannot be asked what is up already", again=True
-        )
-    if file.resource in seen.up and file.resource not in seen.begun:
+    if file.resource in (seen.up or ()) and file.resource not in seen.begun:
         return Left(code="bringup.up", why="it is up already")
     return None
 
@@ -145,6 +136,21 @@ def _not_ours(file: KeptFile, seen: Seen) -> Left | None:
     if file.proxy:
         return Left(
             code="bringup.layer", why="it replicates over DRBD Proxy, which LINSTOR sets up"
+        )
+    return None
+
+
+def _not_drbd(file: KeptFile, seen: Seen) -> Left | None:
+    """Say why DRBD in the kernel cannot take it."""
+    if seen.module is None:
+        return Left(code="bringup.no-module", why="the module drbd is not loaded", again=True)
+    major = seen.module.partition(".")[0]
+    if not major.isdecimal() or int(major) < _MAJOR:
+        why = f"the module drbd is version {seen.module}, and LINSTOR needs 9 or newer"
+        return Left(code="bringup.old-module", why=why)
+    if seen.up is None:
+        return Left(
+            code="bringup.drbd-silent", why="DRBD cannot be asked what is up already", again=True
         )
     for volume in file.volumes:
         owner = seen.devices.get(volume.minor)
