@@ -11,6 +11,7 @@ CONTROLLER_UNIT = "unit/linstor-controller.service"
 INCUS_UNIT = "unit/incus.service"
 STARTUP_UNIT = "unit/incus-startup.service"
 GATE_UNIT = "unit/tidegate-ready.service"
+DEVICES_UNIT = "unit/tidegate-devices.service"
 
 
 class Facts:

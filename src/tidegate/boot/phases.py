@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from tidegate.boot import satellite
 from tidegate.boot.case import Case, name
 from tidegate.boot.errors import Wrong
-from tidegate.boot.facts import CONTROLLER_UNIT, GATE_UNIT, INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT
+from tidegate.boot.facts import (
+    CONTROLLER_UNIT,
+    DEVICES_UNIT,
+    GATE_UNIT,
+    INCUS_UNIT,
+    SATELLITE_UNIT,
+    STARTUP_UNIT,
+)
 from tidegate.boot.model import Event, Kind, Outcome, Phase
 
 
@@ -283,6 +290,16 @@ def _own(case: Case) -> Iterator[Phase]:
         [begun, *facts.all(Kind.GATE_WAITING)[:2], gave_up, ended],
         label="gate",
         ok=gave_up is None,
+    )
+    held = facts.first(Kind.UNIT_STARTING, DEVICES_UNIT)
+    let_go = facts.first(Kind.UNIT_STARTED, DEVICES_UNIT)
+    yield from _phase(
+        "devices first holds the satellite",
+        "tidegate",
+        held.at if held is not None else None,
+        let_go.at if let_go is not None else None,
+        [held, let_go],
+        label="devices-first",
     )
 
 

@@ -60,6 +60,20 @@ def test_devices_first_on_a_real_node(stock: str, earlier: dict[str, int], gap: 
         assert found.sentence.startswith("0 instances lost instead of 3")
 
 
+def test_what_devices_first_costs_the_satellite_is_told() -> None:
+    plain = Journal().host_up().satellite_up(2, connects=4, run=6)
+    early = Journal().host_up()
+    early.systemd("Starting tidegate-devices.service - Tidegate: DRBD devices ...", at=2)
+    early.systemd("Started tidegate-devices.service - Tidegate: DRBD devices ...", at=2.8)
+    early.satellite_up(3, connects=5, run=7)
+
+    found = compare(plain.analyse(), early.analyse())
+
+    held = next(change for change in found.changes if change.name == "phase.devices-first")
+    assert (held.title, held.before) == ("devices first holds the satellite", None)
+    assert held.after == pytest.approx(0.8)
+
+
 def test_a_boot_is_as_fast_as_itself() -> None:
     boot = boot_journals.recorded("real/r-crash.json.gz")[0]
 
