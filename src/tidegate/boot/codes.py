@@ -208,6 +208,11 @@ CODES: Final = {
     **codes_storage.CODES,
     # --- Incus ----------------------------------------------------------------------------------------------------------
     "incus.panic": Code("incusd crashed.", "systemctl status incus; report it with the trace.", 8),
+    "incus.failed": Code(
+        "A unit of Incus failed before incusd ran: a command or a file that it needs, its socket, or the unit is masked.",
+        "systemctl status incus.service incus.socket; see the lines.",
+        8,
+    ),
     "incus.ended": Code(
         "incusd's process was killed, or ended without a word why.",
         "systemctl status incus; journalctl -b around that moment: who killed it?",

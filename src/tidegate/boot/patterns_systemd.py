@@ -88,6 +88,20 @@ PATTERNS: Final = (
     ),
     _unit(
         Kind.UNIT_FAILED,
+        "Failed to queue service startup job",
+        rf"{_UNIT}: (?P<err>Failed to queue service startup job.*)",
+        "incus.socket: Failed to queue service startup job (Maybe the service file is missing or not a non-template unit?): Unit incus.service is masked.",
+        "src/core/socket.c",
+    ),
+    _unit(
+        Kind.UNIT_FAILED,
+        "Failed to load environment files",
+        rf"{_UNIT}: (?P<err>Failed to load environment files: .*)",
+        "incus.service: Failed to load environment files: No such file or directory",
+        "src/core/exec-invoke.c",
+    ),
+    _unit(
+        Kind.UNIT_FAILED,
         "Failed to listen on sockets",
         rf"{_UNIT}: (?P<err>Failed to listen on sockets: .*)",
         "incus.socket: Failed to listen on sockets: Address already in use",

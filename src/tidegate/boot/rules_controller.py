@@ -275,12 +275,19 @@ def silence(case: Case) -> str:
     end = min((event.at for event in ends), default=facts.end)
     before, after = _gap(case, begun.at, end)
     slow = max(_SILENCE, _SLOWNESS * min(_first_line(case, begun.at) - begun.at, 20.0))
-    if after - before < slow:
+    if after - before < slow or _told_at(case, after):
         return ""
     closing = next((event for event in ends if event.at == after), None)
     key = _no_answer(case, begun, closing, before, after)
     case.graph.hit(key, "incus")
     return key
+
+
+def _told_at(case: Case, at: float) -> bool:
+    """Return whether the silence ended with an error that says what was waited for: its own cause tells it."""
+    waits = {Wrong.CONTROLLER_TIMEOUT, Wrong.CONTROLLER_HUNG, Wrong.CONTROLLER_UNREACHABLE}
+    failures = case.facts.of(Kind.POOL_MOUNT_FAILED, Kind.POOL_LOAD_FAILED)
+    return any(event.at == at and errors.of(event) in waits for event in failures)
 
 
 def _first_line(case: Case, begun: float) -> float:

@@ -4,7 +4,7 @@
 from typing import Final
 
 from tidegate.boot import errors, rules_controller, rules_exit, rules_root
-from tidegate.boot.case import Case, name, secs
+from tidegate.boot.case import Case, known, name, secs
 from tidegate.boot.facts import GATE_UNIT, INCUS_UNIT, STARTUP_UNIT
 from tidegate.boot.model import Confidence, Event, Kind
 
@@ -29,6 +29,7 @@ def examine(case: Case) -> None:
         graph.hit(key, "incus")
     _unit_trouble(case)
     _restarts(case)
+    _failed(case)
     rules_controller.silence(case)
     _never_started(case)
 
@@ -194,6 +195,38 @@ def _restarts(case: Case) -> None:
         )
     graph.hit(key, "incus")
     rules_exit.link_memory(case, key, INCUS_UNIT, exited.at)
+
+
+def _failed(case: Case) -> None:
+    """Say that a unit of Incus failed, where nothing says more."""
+    facts = case.facts
+    told = any(known(case, code) for code in _SAYS_MORE)
+    for unit in (INCUS_UNIT, "unit/incus.socket"):
+        events = facts.all(Kind.UNIT_FAILED, unit)
+        if not events or told:
+            continue
+        said = next((e.detail for e in events if e.detail), "")
+        result = next((e.data["result"] for e in events if "result" in e.data), "")
+        key = case.graph.add(
+            "incus.failed",
+            unit,
+            f"{name(unit)} failed at {secs(events[0].at)}{f' ({result})' if result else ''}{f': “{said[:200]}”' if said else ''}.",
+            begin=events[0].at,
+            events=[*events[:3], *facts.all(Kind.UNIT_EXITED, unit)[:2]],
+        )
+        case.graph.hit(key, "incus")
+        limit = next((one for one in case.graph.nodes if one.startswith("incus.start-limit")), "")
+        case.graph.link(key, limit, "it failed each time", events[:1])
+
+
+_SAYS_MORE: Final = (
+    "incus.panic",
+    "incus.fatal",
+    "incus.ended",
+    "incus.start-timeout",
+    "incus.killed",
+    "incus.dependency-failed",
+)
 
 
 def _never_started(case: Case) -> None:

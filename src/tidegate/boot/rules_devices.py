@@ -36,7 +36,7 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
         case Wrong.DEVICE_MISSING:
             return late(case, events, end)
         case Wrong.NO_DATA:
-            return rules_drbd.no_data(case, events, end) or late(case, events, end)
+            return _no_data(case, events, end)
         case Wrong.PEER_PRIMARY | Wrong.READ_ONLY:
             return rules_drbd.refused(case, wrong, events, end)
         case Wrong.NOT_MOUNTABLE:
@@ -53,6 +53,13 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
             return _plain(case, "volume.unknown", volumes(events), events, end)
         case _:
             return _not_available(case, events, end)
+
+
+def _no_data(case: Case, events: list[Event], end: float | None) -> str:
+    key = rules_drbd.no_data(case, events, end)
+    if key.startswith("drbd.no-data:"):
+        _underneath(case, key, satellite.start(case.facts), events[0].at)
+    return key or late(case, events, end)
 
 
 def _plain(case: Case, code: str, subject: str, events: list[Event], end: float | None) -> str:
@@ -83,7 +90,7 @@ def late(case: Case, events: list[Event], end: float | None) -> str:
         return _late_unseen(case, events, end)
     begin, last = events[0].at, events[-1].at
     if steps.ready is not None and steps.ready.at < begin:
-        return _missing_after_run(case, events, steps)
+        return _late_after_run(case, events) or _missing_after_run(case, events, steps)
     key = case.graph.add(
         "devices.late",
         "satellite",
@@ -172,6 +179,31 @@ def _late_unseen(case: Case, events: list[Event], end: float | None) -> str:
     )
     _underneath(case, key, Start(), events[0].at)
     return key
+
+
+def _late_after_run(case: Case, events: list[Event]) -> str:
+    """Return the cause for a device that a later run brought up; empty where no line says that it came."""
+    device = errors.device_of(events[0].detail)
+    up = next(
+        (
+            e
+            for e in case.facts.all(Kind.DRBD_DISK)
+            if e.data.get("device") == device
+            and e.data.get("to") == "UpToDate"
+            and e.at > events[0].at
+        ),
+        None,
+    )
+    if up is None:
+        return ""
+    return case.graph.add(
+        "devices.late",
+        up.subject,
+        f"{device} was UpToDate only at {secs(up.at)}, after Incus had tried it from {secs(events[0].at)} on: the satellite brought it up in a later run.",
+        begin=events[0].at,
+        end=up.at,
+        events=[*events[:3], up],
+    )
 
 
 def _missing_after_run(case: Case, events: list[Event], steps: Start) -> str:

@@ -2,13 +2,14 @@
 """One word and one sentence for a boot."""
 
 from tidegate.boot.case import Case, name, secs
-from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, Facts
+from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT, Facts
 from tidegate.boot.model import Cause, Kind, Outcome, PoolStory, Status
 
 _FATAL = (
     "incus.panic",
     "incus.fatal",
     "incus.ended",
+    "incus.failed",
     "incus.never-started",
     "incus.start-limit",
     "incus.dependency-failed",
@@ -64,6 +65,8 @@ def _complete(case: Case) -> bool:
     facts = case.facts
     if facts.begun(INCUS_UNIT) is not None:
         return facts.first(Kind.UNIT_STARTED, INCUS_UNIT) is not None
+    if facts.begun(STARTUP_UNIT) is not None and not facts.all(Kind.UNIT_STARTED, STARTUP_UNIT):
+        return False
     return (
         any(
             facts.first(kind) is not None

@@ -21,7 +21,7 @@ p{margin:.3rem 0}.soft{color:var(--soft)}code,pre,.mono{font-family:ui-monospace
 a{color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
 .ok{color:var(--ok)}.degraded{color:var(--degraded)}.unknown{color:var(--unknown)}.failing{color:var(--failing)}
 .grade{font-weight:700}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}thead th{white-space:nowrap}
 .wide{overflow-x:auto}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .9rem;margin:.6rem 0}
 details>summary{cursor:pointer}details[open]>summary{margin-bottom:.3rem}

@@ -639,6 +639,48 @@ FAULTS = {
             ("kernel", 18.0, "BUG: kernel NULL pointer dereference, address: 0000000000000010"),
         ],
     ),
+    "incus.service is masked": Fault(
+        code="incus.failed",
+        says="Unit incus.service is masked",
+        incus=False,
+        offline=(),
+        status=Status.DOWN,
+        lines=[
+            (
+                "systemd",
+                6.5,
+                "incus.socket: Failed to queue service startup job (Maybe the service file is missing or not a non-template unit?): Unit incus.service is masked.",
+            ),
+            ("systemd", 6.5, "incus.socket: Failed with result 'resources'."),
+        ],
+    ),
+    "a command before incusd": Fault(
+        code="incus.failed",
+        says="incus.service failed at 6.4 s (exit-code)",
+        incus=False,
+        offline=(),
+        status=Status.DOWN,
+        lines=[
+            ("systemd", 6.2, "Starting incus.service - Incus - Main daemon..."),
+            (
+                "systemd",
+                6.4,
+                "incus.service: Control process exited, code=exited, status=1/FAILURE",
+            ),
+            ("systemd", 6.4, "incus.service: Failed with result 'exit-code'."),
+        ],
+    ),
+    "attached only in a later run": Fault(
+        code="devices.late",
+        says="in a later run",
+        start=NO_NODE,
+        lines=[attached(at=100.0)],
+    ),
+    "the connection timed out": Fault(
+        code="controller.black-holed",
+        says="in time",
+        pool=f"{GET}dial tcp 10.20.0.9:3370: connect: connection timed out",
+    ),
     "socket of Incus": Fault(
         code="unit.failed",
         says="Address already in use",

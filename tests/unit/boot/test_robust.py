@@ -169,7 +169,7 @@ def test_no_line_at_all_is_undecided() -> None:
 
 
 def test_a_satellite_of_another_node_in_the_same_log_is_not_ours() -> None:
-    ours = Journal().host_up().satellite_up(2, connects=4, run=6)
+    ours = Journal().host_up().satellite_up(2, connects=4, run=6).incus_up(10, 12)
     theirs = Journal()
     theirs.lines = []
     theirs.satellite("FullSync error: missing required ext tools 3", at=5, level="ERROR")
