@@ -15,6 +15,9 @@ from tests.lab import tale as tales
 from tests.lab.variants import Variant
 
 from tidegate.agent import tunelinks
+from tidegate.core.trouble import Trouble
+from tidegate.history import boots
+from tidegate.metrics.moments import Moment
 from tidegate.sim.faults import FaultKind
 
 SAYS = "a slow satellite: tune finds it, apply, boots, result, revert to the byte; nothing to advise where all is well"
@@ -23,6 +26,8 @@ PAIRS = 3
 HEALTHY, SLOW = 0.3, 6.0
 """Seconds until the stand-in's port is open."""
 WITHIN = 40.0
+WRITTEN = 30.0
+"""Seconds by which the agent has looked again, at rest, and written that all runs."""
 _PORT = "0D26"  # 3366
 _SCRIPT = "/usr/share/linstor-server/bin/Satellite"
 _SATELLITE = r"""#!/bin/sh
@@ -161,10 +166,19 @@ def _revert(tale: tales.Tale, scene: tales.Scene, name: str, before: dict[str, s
 
 
 def _boot(tale: tales.Tale, scene: tales.Scene, seconds: float, where: str) -> None:
-    """Boot with a JVM of ``seconds``, and on until the agent has written down how long it took."""
+    """Boot with a JVM of ``seconds``, and on until the agent has written down when the last instance ran."""
     scene.each.write("/etc/lab-jvm", f"{seconds}\n")
     scene.boot(ties=[TIE])
     tale.expect(scene.watch_all(WITHIN), f"{where}: every container runs", scene.seen.starts)
+    scene.watch(scene.each.now() + WRITTEN, lambda: _is_recorded(scene))
+
+
+def _is_recorded(scene: tales.Scene) -> bool:
+    kept = scene.bench.directory / "state/tidegate/history.db"
+    found = boots.read_boots(kept, most=1)
+    if isinstance(found, Trouble):
+        return False
+    return any(name == Moment.LAST_INSTANCE for boot in found for name, _, _ in boot.measures)
 
 
 def _tune(scene: tales.Scene, *words: str, code: str = _NOW) -> str:
@@ -173,5 +187,6 @@ def _tune(scene: tales.Scene, *words: str, code: str = _NOW) -> str:
 
 
 def _tree(scene: tales.Scene) -> dict[str, str]:
-    tree = special_units.tree(scene)
-    return {path: text for path, text in tree.items() if not path.endswith("/tune.json")}
+    """All that may be written to, without what the agent writes and the note of what was applied when."""
+    others = ("/var/lib/tidegate/tune.json", "/var/lib/tidegate/guarded.json")
+    return {path: text for path, text in special_units.tree(scene).items() if path not in others}
