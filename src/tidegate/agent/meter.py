@@ -30,12 +30,13 @@ class Meter:
         self._tally = tally
         self._keep = keep
         self._waited = waited
-        self._waited_first: float | None = None
+        self._waited_for: tuple[float | None, float | None] = (None, None)
+        """What was waited at our first look, and at the last one at which the satellite's port was not open."""
 
     def saw(self, snapshot: Snapshot, report: Report) -> None:
         """Take one cycle of the loop into account."""
         measures = self._tally.saw(snapshot, report)
-        self._store((*measures, *self._contention(measures)))
+        self._store((*measures, *self._contention(snapshot, measures)))
 
     def outcome(self, outcome: Outcome) -> None:
         """Take what came of an action into account."""
@@ -58,13 +59,18 @@ class Meter:
         """Return all metrics as of ``now``, seconds since boot."""
         return families.families(self._tally, snapshot, report, now=now, version=__version__)
 
-    def _contention(self, measures: Sequence[Measure]) -> Iterator[Measure]:
-        """Yield how busy the processors were while the satellite's JVM started, at the moment that its port opens."""
-        listening = any(one.name == Moment.SATELLITE_LISTENING for one in measures)
-        if self._waited_first is None:
-            self._waited_first = self._waited()
-        elif listening and (now := self._waited()) is not None:
-            yield Measure(CPU_WAITED, "", now - self._waited_first)
+    def _contention(self, snapshot: Snapshot, measures: Sequence[Measure]) -> Iterator[Measure]:
+        """Yield how busy the processors were while the satellite's JVM started, once it is known when its port was open.
+
+        A moment is noted some seconds late, so what was waited is looked at for as long as the port is not open.
+        """
+        first, last = self._waited_for
+        if any(one.name == Moment.SATELLITE_LISTENING for one in measures) and first is not None:
+            yield Measure(CPU_WAITED, "", (last or first) - first)
+        host = snapshot.host
+        if host is not None and not host.value.satellite_listens:
+            now = self._waited()
+            self._waited_for = (now if first is None else first, now)
 
     def _store(self, measures: Sequence[Measure]) -> None:
         if measures:
