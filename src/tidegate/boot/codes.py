@@ -325,6 +325,11 @@ CODES: Final = {
         4,
     ),
     "gate.held": Code("Tidegate's gate held Incus until storage was ready.", "Nothing to do.", 1),
+    "guard.failed": Code(
+        "Tidegate's guard hung or failed; Incus met that, not the controller.",
+        "journalctl -u tidegate-guard; report it. After two hangs its socket closes, and Incus asks the controllers themselves; for good: tidegate guard disable.",
+        8,
+    ),
     "guard.held": Code("Tidegate's guard held calls of Incus.", "Nothing to do.", 1),
     "agent.acted": Code(
         "Tidegate mounted pools or started instances that Incus had not.", "Nothing to do.", 1

@@ -8,7 +8,7 @@ blocks the start of incusd without a line (facts/observed.md s7, s8).
 import itertools
 from typing import Final
 
-from tidegate.boot import errors, rules_exit
+from tidegate.boot import errors, rules_exit, rules_guard
 from tidegate.boot.case import Case, secs
 from tidegate.boot.errors import Wrong
 from tidegate.boot.facts import CONTROLLER_UNIT, INCUS_UNIT, STARTUP_UNIT
@@ -56,6 +56,9 @@ def why(case: Case, wrong: Wrong, events: list[Event], end: float | None) -> str
     """Return the cause for errors of asking the controller."""
     code, text = _CODES[wrong]
     begin, last = events[0].at, events[-1].last or events[-1].at
+    guard = rules_guard.failed(case, begin, last, events)
+    if guard:
+        return guard
     found = _agent_says(case)
     by_guard = wrong is Wrong.CONTROLLER_ERROR and "Tidegate: " in events[0].detail
     if (wrong is Wrong.CONTROLLER_TIMEOUT or by_guard) and found is not None:
@@ -278,7 +281,9 @@ def silence(case: Case) -> str:
     if after - before < slow or _told_at(case, after):
         return ""
     closing = next((event for event in ends if event.at == after), None)
-    key = _no_answer(case, begun, closing, before, after)
+    key = rules_guard.failed(case, before, after, []) or _no_answer(
+        case, begun, closing, before, after
+    )
     case.graph.hit(key, "incus")
     return key
 

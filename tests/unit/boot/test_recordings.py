@@ -123,6 +123,7 @@ EXPECTED = {
     "lab/s8-guard-agent.txt.gz": ("controller.hung", Status.LATE, "no complete answer"),
     "lab/s9-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "no device path"),
     "lab/s10-guard-agent.txt.gz": ("volume.path-missing", Status.LATE, "empty list of volumes"),
+    "lab/guard-hung-always-guard-agent.txt.gz": ("guard.failed", Status.LATE, "Watchdog timeout"),
     "lab/chain-peer-agent.txt.gz": ("satellite.offline", Status.LATE, "n2 is not connected"),
     "lab/s10-stock.txt.gz": ("incus.panic", Status.DOWN, "index out of range [0] with length 0"),
     "lab/naive-recipe-stock.txt.gz": (
