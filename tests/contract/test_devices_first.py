@@ -233,6 +233,14 @@ def test_a_module_that_is_late_is_waited_for_and_an_old_one_is_left(node: Node) 
     assert (process.returncode, node.up()) == (0, ["c1"])
 
 
+def test_a_tie_breaker_needs_no_disk(node: Node) -> None:
+    """Without LVM and without metadata: it gives the others their quorum (`everything`, docs/install.md)."""
+    node.keep("tie", 1000, disk="none")
+    code, text = run(node, "up", "--all")
+    assert (code, node.up()) == (0, ["tie"]), text
+    assert not [line for line in node.log() if line.startswith(("lvchange", "attach"))]
+
+
 def test_one_sick_volume_group_takes_no_other_along(node: Node) -> None:
     node.keep("c1", 1000)
     node.want("c1")

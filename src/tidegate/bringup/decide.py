@@ -210,6 +210,9 @@ def _is_attached(volume: KeptVolume, seen: Seen) -> bool:
 def _misfit(volume: KeptVolume, seen: Seen) -> Left | None:
     found = seen.metadata[volume.minor]
     internal = volume.meta_disk == "internal"
+    if found.busy:
+        why = f"somebody holds {volume.disk if internal else volume.meta_disk}: {found.says}"
+        return Left(code="bringup.disk-busy", why=why, again=True)
     if not found.valid:
         said = f": {found.says}" if found.says else ""
         where = volume.disk if internal else volume.meta_disk

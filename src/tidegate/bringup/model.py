@@ -60,6 +60,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """DRBD's metadata of a volume, as ``drbdmeta`` read it."""
 
     valid: bool
+    busy: bool = False
+    """It could not be read because somebody holds the disk."""
     agreed: int = 0
     """Bytes of data that the nodes agreed upon last; 0 when never connected."""
     says: str = ""

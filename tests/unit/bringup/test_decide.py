@@ -140,6 +140,13 @@ def test_a_zvol_is_there_or_not() -> None:
             f"has {SIZE} bytes, and the nodes agreed upon {SIZE - 4096}",
             False,
         ),
+        (
+            FILE,
+            seen(metadata={1002: Metadata(valid=False, busy=True, says="busy")}),
+            "disk-busy",
+            f"somebody holds {DISK}: busy",
+            True,
+        ),
         (FILE, seen(module=None), "no-module", "not loaded", True),
         (FILE, seen(module="8.4.11"), "old-module", "version 8.4.11, and LINSTOR needs 9", False),
         (FILE, seen(module="?"), "old-module", "version ?", False),

@@ -19,6 +19,7 @@ MOST_TEXT: Final = 1024 * 1024
 CONFIGURATIONS: Final = ("etc/drbd-90.conf", "etc/drbd.conf")
 """The host's own configuration: of these the first that is there, as ``drbdadm`` looks for them."""
 _AGREED: Final = re.compile(r"^last agreed size: .*\((\d+) sectors\)$", re.MULTILINE)
+_BUSY: Final = "Device or resource busy"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,126}")
 _INCLUDE: Final = re.compile(
     r'^[ \t]*include[ \t]+"?([^";\s]+)"?[ \t]*;?[ \t]*(?:#.*)?$', re.MULTILINE
@@ -80,9 +81,8 @@ class DrbdAdm:
         done = await process.run([self._drbdmeta, *words], deadline=deadline, max_output=MOST_TEXT)
         if done.trouble is not None:
             silent = done.trouble.code == "process.failed"  # what show-gi does when it finds none
-            return Metadata(
-                valid=False, says=_words(done.stderr) or ("" if silent else done.trouble.text)
-            )
+            says = _words(done.stderr) or ("" if silent else done.trouble.text)
+            return Metadata(valid=False, busy=_BUSY in says, says=says)
         agreed = _AGREED.search(done.stdout.decode("utf-8", "replace"))
         return Metadata(valid=True, agreed=int(agreed[1]) * 512 if agreed else 0)
 

@@ -232,6 +232,22 @@ async def test_metadata_and_what_the_nodes_agreed_upon(tmp_path: Path, disk: Pat
 
 
 @pytest.mark.needs("drbdmeta", "loop")
+async def test_a_disk_that_somebody_holds_is_no_disk_without_metadata(
+    tmp_path: Path, disk: Path
+) -> None:
+    """As udev's programs may, right after it was activated."""
+    meta(str(disk), "internal", "create-md", "1", say="yes\n")
+    volume = KeptVolume(number=0, minor=147, disk=str(disk))
+    holder = os.open(disk, os.O_RDONLY | os.O_EXCL)
+    try:
+        held = await adm(tmp_path).metadata(volume, deadline=10)
+    finally:
+        os.close(holder)
+    assert (held.valid, held.busy) == (False, True)
+    assert (await adm(tmp_path).metadata(volume, deadline=10)).valid
+
+
+@pytest.mark.needs("drbdmeta", "loop")
 async def test_a_disk_that_was_resized_has_no_metadata_that_fits(
     tmp_path: Path, disk: Path
 ) -> None:
