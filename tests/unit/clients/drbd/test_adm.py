@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,6 +230,21 @@ async def test_metadata_and_what_the_nodes_agreed_upon(tmp_path: Path, disk: Pat
     meta(str(disk), "internal", "restore-md", str(tmp_path / "dump"), say="yes\n")
     found = await adm(tmp_path).metadata(volume, deadline=10)
     assert (found.valid, found.agreed) == (True, 130976 * 512)
+
+
+@pytest.mark.needs("drbdmeta", "loop")
+async def test_metadata_of_a_crashed_primary(tmp_path: Path, disk: Path) -> None:
+    """Its activity log is not applied yet, which `dump-md` refuses: reading it must neither fail nor apply it."""
+    meta(str(disk), "internal", "create-md", "1", say="yes\n")
+    dump = meta(str(disk), "internal", "dump-md").replace("la-size-sect 0", "la-size-sect 130976")
+    dump = re.sub("flags 0x[0-9a-f]+", "flags 0x00000007", dump, count=1)
+    (tmp_path / "dump").write_text(dump.replace("node-id -1", "node-id 0"))
+    meta(str(disk), "internal", "restore-md", str(tmp_path / "dump"), say="yes\n")
+    before = disk.read_bytes()
+    volume = KeptVolume(number=0, minor=147, disk=str(disk))
+    found = await adm(tmp_path).metadata(volume, deadline=10)
+    assert (found.valid, found.agreed) == (True, 130976 * 512)
+    assert disk.read_bytes() == before
 
 
 @pytest.mark.needs("drbdmeta", "loop")
