@@ -240,11 +240,11 @@ async def test_metadata_of_a_crashed_primary(tmp_path: Path, disk: Path) -> None
     dump = re.sub("flags 0x[0-9a-f]+", "flags 0x00000007", dump, count=1)
     (tmp_path / "dump").write_text(dump.replace("node-id -1", "node-id 0"))
     meta(str(disk), "internal", "restore-md", str(tmp_path / "dump"), say="yes\n")
-    before = disk.read_bytes()
+    before = await asyncio.to_thread(disk.read_bytes)
     volume = KeptVolume(number=0, minor=147, disk=str(disk))
     found = await adm(tmp_path).metadata(volume, deadline=10)
     assert (found.valid, found.agreed) == (True, 130976 * 512)
-    assert disk.read_bytes() == before
+    assert await asyncio.to_thread(disk.read_bytes) == before
 
 
 @pytest.mark.needs("drbdmeta", "loop")
