@@ -184,7 +184,13 @@ def own_failed(case: Case) -> str:
         )
         case.graph.link(cause, key, "it said so when it ended", base[:1])
     rules_exit.link_memory(case, key, CONTROLLER_UNIT, failed.at)
+    waits = case.graph.nodes.get(_WAITS)
+    if waits is not None and (waits.end is None or waits.end > failed.at):
+        case.graph.link(key, _WAITS, "it runs on this host", [failed])
     return key
+
+
+_WAITS: Final = "satellite.no-controller:satellite"
 
 
 _PASSING: Final = frozenset(

@@ -150,6 +150,14 @@ def created(case: Case) -> list[Event]:
     ]
 
 
+def _filled(case: Case, resource: str) -> bool:
+    """Return whether DRBD fills a new volume from a node that has the data: a placement of LINSTOR's own making, or a copy that is made good."""
+    met = case.facts.all(Kind.DRBD_CONNECTION, resource)
+    return bool(case.facts.all(Kind.DRBD_RESYNC, resource)) or any(
+        event.data.get("to") == "Connected" for event in met
+    )
+
+
 def made_anew(case: Case) -> str:
     """Return the cause if the satellite made volumes in its first run that should have been there; else empty."""
     anew = created(case)
@@ -167,6 +175,7 @@ def made_anew(case: Case) -> str:
         confidence=Confidence.LIKELY,
         alternatives=("a placement that was asked for in that moment",),
         tell="the controller's log of that time (“Resource definition created”); findmnt; what lies in the pool's directory or volume group",
+        note=all(_filled(case, event.subject) for event in anew),
     )
     case.graph.link(under(case), key, "they were made where the old ones were not seen", anew[:2])
     return key

@@ -2,7 +2,7 @@
 """One word and one sentence for a boot."""
 
 from tidegate.boot.case import Case, name, secs
-from tidegate.boot.facts import INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT, Facts
+from tidegate.boot.facts import CONTROLLER_UNIT, INCUS_UNIT, SATELLITE_UNIT, STARTUP_UNIT, Facts
 from tidegate.boot.model import Cause, Kind, Outcome, PoolStory, Status
 
 _FATAL = (
@@ -10,6 +10,7 @@ _FATAL = (
     "incus.fatal",
     "incus.ended",
     "incus.failed",
+    "controller.failed",
     "incus.never-started",
     "incus.start-limit",
     "incus.dependency-failed",
@@ -51,6 +52,8 @@ def _over(case: Case, cause: Cause) -> bool:
         back = _last(facts, Kind.SATELLITE_ANSWERED, None, Kind.UNIT_STARTED)
         gone = _last(facts, Kind.UNIT_EXITED, SATELLITE_UNIT, Kind.UNIT_FAILED, Kind.UNIT_STOPPED)
         return back > max(gone, cause.begin)
+    if cause.code.startswith("controller."):
+        return facts.first(Kind.UNIT_STARTED, CONTROLLER_UNIT, after=cause.begin) is not None
     return facts.first(Kind.UNIT_STARTED, INCUS_UNIT, after=cause.begin) is not None
 
 

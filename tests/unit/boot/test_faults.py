@@ -904,3 +904,16 @@ def test_a_disk_that_fails_days_after_the_boot_is_worth_knowing_and_no_fault_of_
 
     assert boot.status is Status.NOTHING_WRONG, boot.verdict
     assert [cause.code for cause in boot.causes] == ["host.io-error"]
+
+
+def test_a_new_copy_that_drbd_fills_from_a_peer_is_no_fault() -> None:
+    journal = Journal().host_up().satellite_up(2, connects=4, run=9)
+    journal.satellite(
+        "Volume number 0 of resource 'incus-volume-a' [LVM THIN] created", at=6
+    ).kernel(f"{RES} n2: conn( Connecting -> Connected ) peer( Unknown -> Secondary )", at=7)
+    journal.incus_up(10, 12).say("CRON", "(root) CMD (true)", at=60)
+
+    boot = journal.analyse()
+
+    assert boot.status is Status.NOTHING_WRONG, boot.verdict
+    assert [cause.code for cause in boot.causes] == ["storage.made-anew"]
