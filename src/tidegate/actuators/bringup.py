@@ -31,7 +31,9 @@ from tidegate.clients.drbd.client import DrbdClient
 
 T = TypeVar("T")
 AGAIN: Final = 0.5
-"""Seconds between two looks for disks that are not there yet."""
+"""Seconds between the first two looks for disks that are not there yet."""
+SLOWEST: Final = 2.0
+"""The same in the end: LVM reads every disk for each."""
 LVM_WITHIN: Final = 10.0
 ADJUST_WITHIN: Final = 60.0
 """Seconds: about as long as LINSTOR waits for it."""
@@ -128,6 +130,7 @@ class Bringup:
     async def up(self, until: float) -> None:
         """Bring up what may be, until ``until`` (seconds since boot); results are in :attr:`results`."""
         await asyncio.to_thread(self._tools.begun.mkdir, mode=0o700, parents=True, exist_ok=True)
+        pause = AGAIN
         while True:
             await self._look()
             stuck = self._stuck()
@@ -136,10 +139,12 @@ class Bringup:
             open_files = [file for file in self._files if file.resource not in stuck]
             ends = await _all(self._one(file, until) for file in open_files)
             again = any(ends)
-            if not again or self._tools.boottime() + AGAIN >= until or self._tools.satellite():
+            if not again or self._tools.boottime() + pause >= until or self._tools.satellite():
                 return
-            self._idle()
-            await asyncio.sleep(AGAIN)
+            if pause == AGAIN:
+                self._idle()
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, SLOWEST)
 
     async def _one(self, file: KeptFile, until: float) -> bool:
         """Take one resource as far as it goes; True when another look may take it further."""
