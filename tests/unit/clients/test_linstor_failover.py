@@ -12,6 +12,7 @@ from tests.unit.clients import faults
 from tests.unit.clients.controllers import Controller, client_of, trouble_of
 
 from tidegate.clients.errors import ClientError
+from tidegate.clients.linstor.client import LinstorClient
 
 SEARCH = "GET /v1/controller/version"
 
@@ -83,9 +84,21 @@ async def test_when_the_active_one_stops_the_same_call_finds_the_other() -> None
             await client.version()
             assert client.active == first.url
             second.status = 200
+        await _has_noticed(client)
         await client.reconnect("n")  # refused by the first: certainly not carried out there
         assert client.active == second.url
         assert second.asked.count("PUT /v1/nodes/n/reconnect") == 1
+
+
+async def _has_noticed(client: LinstorClient) -> None:
+    """Return once the connections that were kept are known to be closed; a call on one that is not might have been carried out."""
+    session = client._controllers._session
+    assert session is not None
+    assert session.connector is not None
+    kept = session.connector._conns
+    async with asyncio.timeout(10):
+        while any(one.is_connected() for pool in kept.values() for one, _ in pool):  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0)
 
 
 async def test_what_may_have_been_carried_out_is_not_repeated_elsewhere() -> None:
