@@ -32,6 +32,8 @@ class StartInstance(msgspec.Struct, frozen=True, kw_only=True, tag="start-instan
     stateful: bool = False
     last_used_at: float | None = None
     """As seen when this was decided: if it has changed, somebody else started it meanwhile, and this is void."""
+    decided_at: float | None = None
+    """Seconds since boot; nothing that happened before was done by it."""
 
     @property
     def subject(self) -> Subject:

@@ -22,7 +22,7 @@ AUTOSTART_FAILURE: Final = "Failed to autostart instance"
 EVACUATED: Final = frozenset({"Evacuated", "Evacuating", "Restoring"})
 _ERROR: Final = "Error"
 """Nobody's will: Incus cannot tell how the instance is (facts/incus.md R42)."""
-_CLOCK_GRAIN: Final = 1.0
+CLOCK_GRAIN: Final = 1.0
 """Seconds by which two readings of the wall clock may disagree; Incus's times are cut to seconds in places."""
 
 
@@ -71,11 +71,11 @@ class WallClock(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_of_this_boot(self, moment: float | None) -> bool:
         """Return True when what was stamped with ``moment`` happened since the boot."""
-        return moment is not None and self.boot_wall <= moment <= self.now + _CLOCK_GRAIN
+        return moment is not None and self.boot_wall <= moment <= self.now + CLOCK_GRAIN
 
     def is_later(self, moment: float | None, than: float) -> bool:
         """Return True when what was stamped with ``moment`` happened after ``than``."""
-        return moment is not None and than < moment <= self.now + _CLOCK_GRAIN
+        return moment is not None and than < moment <= self.now + CLOCK_GRAIN
 
 
 def clock_of(snapshot: Snapshot) -> WallClock:
@@ -135,12 +135,12 @@ def start_failed(
         return None
     used = instance.last_used_at
     ended = known.failed.get(name)
-    if ended is not None and not clock.is_later(used, clock.boot_wall + ended + _CLOCK_GRAIN):
+    if ended is not None and not clock.is_later(used, clock.boot_wall + ended + CLOCK_GRAIN):
         return "its last start failed"
     warning = failures.get(instance.id)
     if warning is None or warning.last_seen_at is None:
         return None
-    grain = _CLOCK_GRAIN if warning.status == "new" else 0.0
+    grain = CLOCK_GRAIN if warning.status == "new" else 0.0
     return None if clock.is_later(used, warning.last_seen_at + grain) else warning.message
 
 

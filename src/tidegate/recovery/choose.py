@@ -240,6 +240,7 @@ class _Actor:
                         instance=facts.id,
                         stateful=facts.stateful_action,
                         last_used_at=facts.last_used_at,
+                        decided_at=self._now,
                     )
                 )
             verdicts.append(verdict)

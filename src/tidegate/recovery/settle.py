@@ -174,7 +174,11 @@ def remember(state: RecoveryState, snapshot: Snapshot) -> RecoveryState:
 
 def _failed(state: RecoveryState, snapshot: Snapshot) -> dict[str, float]:
     """Return whose last start failed, Incus's own attempts included: at its next start it forgets its warnings (facts/incus.md D14)."""
-    found = dict(state.failed)
+    found = {
+        name: ended
+        for name, ended in state.failed.items()
+        if not _is_anothers(state.unheard.get(name), name, snapshot)
+    }
     for warning in desire.autostart_warnings(snapshot):
         if warning.status != "new":
             continue  # acknowledged when it ran: intent judges those to the second
@@ -183,6 +187,20 @@ def _failed(state: RecoveryState, snapshot: Snapshot) -> dict[str, float]:
             name = str(about)
             found[name] = max(found.get(name, 0.0), raised - snapshot.boot_wall)
     return found
+
+
+def _is_anothers(unheard: StartInstance | None, name: str, snapshot: Snapshot) -> bool:
+    """Return True when what was last started here was not started by a start of ours that nobody heard of: it was so before.
+
+    That one was void then, and what is stopped now was stopped by whoever had started it.
+    """
+    facts = snapshot.instances.value.get(name) if snapshot.instances is not None else None
+    if unheard is None or unheard.decided_at is None or facts is None:
+        return False
+    used, decided = facts.last_used_at, snapshot.boot_wall + unheard.decided_at
+    if used is None or used == unheard.last_used_at:
+        return False
+    return snapshot.boot_wall <= used < decided - intent.CLOCK_GRAIN
 
 
 def _mentioned(state: RecoveryState) -> set[str]:

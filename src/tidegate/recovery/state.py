@@ -52,6 +52,8 @@ class RecoveryState(msgspec.Struct, frozen=True, kw_only=True):
     """By instance: failures of its own, until it is given up."""
     given_up: Mapping[str, str] = {}
     """By instance: the last error of one that failed too often by its own fault."""
+    unheard: Mapping[str, StartInstance] = {}
+    """By instance: a start whose outcome nobody heard, because we were killed."""
     settled: Mapping[str, float] = {}
     """By :func:`key_of` an action: when the last one ended. Facts as old as that say nothing about it any more."""
     done: frozenset[str] = frozenset()
@@ -135,12 +137,13 @@ def resumed(kept: RecoveryState, *, boot_id: BootId, now: float) -> RecoveryStat
     if kept.boot_id != boot_id:
         return RecoveryState(boot_id=boot_id)
     lost = kept.in_flight.values()
-    starts = {str(a.instance): now for a in lost if isinstance(a, StartInstance)}
+    starts = {str(a.instance): a for a in lost if isinstance(a, StartInstance)}
     return msgspec.structs.replace(
         kept,
         in_flight={},
         settled={**kept.settled, **{key_of(action): now for action in lost}},
-        failed={**kept.failed, **starts},
+        failed={**kept.failed, **dict.fromkeys(starts, now)},
+        unheard={**kept.unheard, **starts},
         ready=lasting(kept).ready,
         resumed_at=now,
     )
