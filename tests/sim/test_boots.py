@@ -215,6 +215,26 @@ class TestWhatPeopleDo:
 _MEMBERS = (MemberSpec(name="n1"), MemberSpec(name="n2"))
 
 
+@pytest.mark.parametrize(("start", "end"), [(0.0, 20.0), (0.0, 70.0), (2.0, 50.0)])
+def test_instances_on_another_storage_are_taken_up_and_their_pool_is_incuss_own(
+    start: float, end: float
+) -> None:
+    """Ceph away at boot, for longer than Incus's minute, and only once the pool was mounted: then Incus gives its instance up for ever."""
+    away = Fault(kind=FaultKind.FOREIGN_AWAY, start=start, end=end, subject="ceph")
+    instances = (InstanceSpec(name="c1"), InstanceSpec(name="k1", pool="ceph"))
+    schedule = Schedule(
+        name="ceph",
+        layout=layout(("c1",), nodes=1),
+        server=server(instances, foreign=("ceph",)),
+        faults=(away,),
+        horizon=240.0,
+    )
+    result = simulate(schedule)
+    assert result.violations == ()
+    assert {"default/c1", "default/k1"} <= result.runs
+    assert not any("ValidatePool pool/ceph" in text for _, text in result.timeline)
+
+
 @pytest.mark.parametrize("kills", [(), (42.5, 60.0, 120.0, 200.0)])
 def test_what_fails_by_its_own_fault_is_given_up_and_stays_so(kills: tuple[float, ...]) -> None:
     """Each start makes Incus show it as used and stopped for a moment: no reason to begin anew, and neither is a crash of ours."""

@@ -76,6 +76,10 @@ _DEVICE = re.compile(
     re.IGNORECASE,
 )
 _GUARD = re.compile(r"Tidegate: \S+ cannot be used on ")
+_STORAGE = re.compile(
+    r"Failed to run: (?:\S*/)?(?:rbd|ceph|mount|truenas_incus_ctl|iscsiadm|nvme|multipathd?|lv\w+|vg\w+|zfs|zpool|btrfs)\b"
+)
+"""Incus runs a storage's own program (of whatever driver), and it failed: nothing that the instance could have done."""
 _PATH = re.compile(r"/dev/[\w./-]+")
 
 
@@ -124,6 +128,8 @@ def _named_cause(instance: InstanceId, text: str, snapshot: Snapshot, report: Re
         return str(ids.pool(PoolName(name))) if name else _only_pool(instance, report)
     if _DEVICE.search(text):
         return _volume(instance, text, snapshot, report)
+    if _STORAGE.search(text):
+        return _only_pool(instance, report)
     if _INCUS.search(text):
         return str(ids.INCUS)
     return None

@@ -81,6 +81,7 @@ _TO_INSTANCES: Final = (
     *(Deed.START, Deed.MOVE, Deed.REMOVE),
 )
 PROJECT: Final = "web"
+FOREIGN: Final = "ceph"
 FAR: Final = "far"
 """An instance of another cluster member."""
 
@@ -100,6 +101,8 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Configuration allows the levers that are off by default."""
     pools: tuple[str, ...]
     """Incus's pools on LINSTOR; one of them is :data:`schedule.REMOTE`."""
+    foreign: bool
+    """One instance lies on a pool of another driver that needs a network."""
     projects: bool
     """Some instances live in another project, and have their start from a profile."""
     clock_set: float
@@ -109,19 +112,16 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
 def by_chance(seed: int) -> Schedule:
     """Return the random boot of ``seed``."""
     chance = random.Random(f"{seed}/schedule")
-    shape = _shape(chance)
-    instances = _instances(shape, chance)
+    instances = _instances(shape := _shape(chance), chance)
     found = tuple(_fault(chance, shape, instances) for _ in range(chance.randint(0, 4)))
-    happenings = tuple(
-        sorted(_happenings(chance, shape, instances), key=lambda happening: happening.at)
-    )
+    happenings = sorted(_happenings(chance, shape, instances), key=lambda one: one.at)
     dumped = chance.random() < 0.9
     schedule = Schedule(
         name=f"seed {seed}",
         layout=_layout(shape, instances, chance),
         server=_server(shape, instances, chance, dumped=dumped),
         faults=found,
-        happenings=happenings,
+        happenings=tuple(happenings),
         timings=chance.choice((INSTANT, TYPICAL)),
         stray=("lost",) if shape.stray else (),
         allows_more=shape.allows_more,
@@ -164,6 +164,7 @@ def _shape(chance: random.Random) -> _Shape:
         absent=nodes > 1 and drbd and chance.random() < 0.15,
         allows_more=chance.random() < 0.3,
         pools=pools,
+        foreign=chance.random() < 0.1,
         projects=chance.random() < 0.2,
         clock_set=clock_set if chance.random() < 0.12 else 0.0,
     )
@@ -171,9 +172,11 @@ def _shape(chance: random.Random) -> _Shape:
 
 # --- the node --------------------------------------------------------------------------------------
 def _instances(shape: _Shape, chance: random.Random) -> tuple[InstanceSpec, ...]:
-    far = (InstanceSpec(name=FAR, location="n2"),) if shape.clustered else ()
-    local = InstanceSpec(name="d1", pool="local")
-    return (*(_instance(name, shape, chance) for name in shape.names), local, *far)
+    found = [_instance(name, shape, chance) for name in shape.names]
+    found.append(InstanceSpec(name="d1", pool="local"))
+    found += [InstanceSpec(name=FAR, location="n2")] if shape.clustered else []
+    found += [InstanceSpec(name="k1", pool=FOREIGN)] if shape.foreign else []
+    return tuple(found)
 
 
 def _instance(name: str, shape: _Shape, chance: random.Random) -> InstanceSpec:
@@ -209,8 +212,7 @@ def _layout(shape: _Shape, instances: tuple[InstanceSpec, ...], chance: random.R
     """Return a cluster with a resource for each volume; of a virtual machine with two volumes (facts/incus.md L54)."""
     plain = layout((), nodes=shape.nodes, drbd=shape.drbd, groups=shape.pools)
     here = tuple(node.name for node in plain.nodes)
-    absent = chance.choice(shape.names) if shape.absent else ""
-    resources: list[ResourceSpec] = []
+    absent, resources = chance.choice(shape.names) if shape.absent else "", list[ResourceSpec]()
     for spec in instances:
         if spec.pool not in shape.pools:
             continue
@@ -278,7 +280,9 @@ def _server(
             for one in instances
         )
     pools = shape.pools
-    found = server(instances, cpus=chance.choice((2, 8)), database_dump=dumped, remote=pools)
+    foreign = (FOREIGN,) if shape.foreign else ()
+    cpus = chance.choice((2, 8))
+    found = server(instances, cpus=cpus, database_dump=dumped, remote=pools, foreign=foreign)
     volumes = tuple(
         VolumeSpec(name=f"data-{spec.name}", pool=spec.pool)
         for spec in instances
@@ -304,6 +308,8 @@ def _fault(chance: random.Random, shape: _Shape, instances: tuple[InstanceSpec, 
         own = tuple(resource_of(spec.id) for spec in instances if spec.name in shape.names)
         fault = Fault(kind=kind, start=start, end=end, subject=chance.choice((EVERY, *own)))
         return _of_resource(chance, shape, fault)
+    if shape.foreign and chance.random() < 0.4:
+        return Fault(kind=FaultKind.FOREIGN_AWAY, start=start, end=end, subject=FOREIGN)
     if kind is FaultKind.POOL_MISSING:
         # A volume group goes only with the machine; while it runs it can only come.
         return Fault(kind=kind, end=end, subject="thin", node="n1")
@@ -388,6 +394,5 @@ def _happenings(
 
 
 def _span(chance: random.Random, first: Deed, last: Deed) -> list[Happening]:
-    began = round(chance.uniform(1.0, 60.0), 2)
-    ended = round(began + chance.uniform(5.0, 60.0), 2)
-    return [Happening(at=began, deed=first), Happening(at=ended, deed=last)]
+    began, length = round(chance.uniform(1.0, 60.0), 2), round(chance.uniform(5.0, 60.0), 2)
+    return [Happening(at=began, deed=first), Happening(at=began + length, deed=last)]

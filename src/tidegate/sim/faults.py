@@ -48,6 +48,7 @@ class FaultKind(StrEnum):
     MODULE_LATE = "module-late"  # node; the DRBD module comes at the end; installed: LINSTOR's tool check sees it
     RESOURCE_FAILS = "resource-fails"  # resource; its bring-up fails and holds back others (A18)
     POOL_MISSING = "pool-missing"  # storage pool; VG, zpool or directory not there
+    FOREIGN_AWAY = "foreign-away"  # Incus's pool of another driver that needs a network (Ceph); neither it nor its volumes can be had
     STORAGE_LOCKED = "storage-locked"  # -; no master passphrase: encrypted resources are skipped (facts/linstor.md 2.5)
 
 

@@ -20,6 +20,8 @@ SOON: Final = 15.0
 TRULY_SOON: Final = 25.0
 """The same once that is so, whether the agent knew or not: what LINSTOR, DRBD and Incus say has to be heard and believed first."""
 MINUTE: Final = 60.0
+_LONGEST_WAIT: Final = 40.0
+"""Seconds between two starts for the same cause at the longest, jitter included (design.md, principle 5)."""
 _SYN_PAUSE: Final = 64.0
 """Longest pause in seconds between two SYNs of Linux within the time of a schedule."""
 _KIND = faults.FaultKind
@@ -68,6 +70,8 @@ class Patience:
             return False
         below = (s for s in state.rests_on if s.kind is not SubjectKind.POOL)
         remote = self._schedule.is_remote(self._incus.instance(who).spec.pool)
+        if not remote and not self._is_true(who):
+            return False  # nothing but a start tells whether such a storage is there
         if remote and not self._world.module_loaded():
             return (
                 False  # without DRBD among the layers the judge does not mind; Incus's driver does
@@ -79,8 +83,10 @@ class Patience:
     def _is_true(self, who: InstanceId) -> bool:
         """Everything that a start needs is there, whoever knows it."""
         world = self._world
-        if not self._schedule.is_remote(self._incus.instance(who).spec.pool):
-            return True
+        pool = self._incus.instance(who).spec.pool
+        if not self._schedule.is_remote(pool):
+            mounted = self._incus.pool_status(pool) == "Created"
+            return mounted and world.fault(_KIND.FOREIGN_AWAY, pool) is None
         life = world.lives[world.local]
         troubled = any(world.fault(kind) is not None for kind in faults.CONTROLLER_KINDS)
         away = len(world.lives) > 1 and world.fault(_KIND.PEER_AWAY) is not None
@@ -138,4 +144,6 @@ class Patience:
         delays = sum(record.start_delay for record in self._incus.world.local_instances)
         # A pool with volumes that Incus does not know is Incus's own to mount, once a minute.
         minute = MINUTE if self._schedule.stray else 0.0
-        return delays + minute + (_SYN_PAUSE if hole else 0.0)
+        # Of a foreign storage nothing tells that it is back: the next start does, when the waits have grown.
+        foreign = any(fault.kind is _KIND.FOREIGN_AWAY for fault in self._schedule.faults)
+        return delays + minute + (_SYN_PAUSE if hole else 0.0) + (_LONGEST_WAIT if foreign else 0.0)

@@ -36,12 +36,13 @@ from tidegate.sim import outage
 from tidegate.sim.acts import CALL, Act
 from tidegate.sim.deeds import Deeds
 from tidegate.sim.early import DevicesFirst
+from tidegate.sim.foreign import ForeignFront
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.linstor.front import LinstorFront
 from tidegate.sim.linstor.world import LinstorWorld
 from tidegate.sim.looks import Looks
 from tidegate.sim.schedule import Schedule
-from tidegate.sim.storage import IncusVolume, VolumeKind
+from tidegate.sim.storage import IncusVolume, StorageFront, VolumeKind
 from tidegate.sim.watch import Result, Watch
 
 AGENT_AT: Final = 1.0
@@ -134,10 +135,12 @@ class Simulation:
         self.schedule = schedule
         self.world = LinstorWorld(schedule.scenario, epoch=schedule.server.epoch)
         self.clock = self.world.clock
-        fronts = {
+        fronts: dict[str, StorageFront] = {
             pool.name: LinstorFront(self.world, pool=pool.name)
-            for pool in schedule.server.pools
             if pool.is_remote
+            else ForeignFront(self.world, pool.name)
+            for pool in schedule.server.pools
+            if pool.driver != "dir"
         }
         self.incus = IncusModel(self.clock, schedule.server, fronts, seed=schedule.seed)
         self.watch = Watch(schedule, self.world, self.incus)

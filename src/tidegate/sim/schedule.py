@@ -184,8 +184,9 @@ def server(
     cpus: int = 2,
     database_dump: bool = True,
     remote: tuple[str, ...] = (REMOTE,),
+    foreign: tuple[str, ...] = (),
 ) -> ServerSpec:
-    """Return a standalone Incus with the LINSTOR pools ``remote`` and a local pool ``local``."""
+    """Return a standalone Incus with the LINSTOR pools ``remote``, the Ceph pools ``foreign`` and a local pool ``local``."""
     return ServerSpec(
         epoch=EPOCH,
         cpus=cpus,
@@ -199,6 +200,7 @@ def server(
                 )
                 for name in remote
             ),
+            *(PoolSpec(name=name, driver="ceph") for name in foreign),
         ),
         instances=instances,
     )

@@ -60,6 +60,15 @@ def of(text: str, code: str = "instance.start-failed", world: World | None = Non
             'Failed to start device "data": Failed mounting custom storage volume "v" on storage pool "remote": open /dev/drbd7: no such file or directory',
             "volume/rd-c1/0",
         ),
+        # other drivers: their own programs
+        (
+            "Failed to run: rbd --id admin --cluster ceph --pool incus map container_c1: exit status 110 (Connection timed out)",
+            "pool/remote",
+        ),
+        (
+            'Failed to start device "data": Failed to run: /usr/sbin/zfs mount tank/custom/default_v: exit status 1',
+            "pool/remote",
+        ),
         ('Network "ovn0" unavailable on this server', "network/ovn0"),
         ("Incus is shutting down", "incus"),
     ],

@@ -235,7 +235,9 @@ class World:
             (member.status for member in server.members if member.name == server.name), "Online"
         )
         self.fronts: dict[str, StorageFront] = {
-            pool.name: fronts[pool.name] if pool.is_remote else LocalFront(timings.dir_mount)
+            pool.name: fronts[pool.name]
+            if pool.is_remote
+            else fronts.get(pool.name) or LocalFront(timings.dir_mount)
             for pool in server.pools
         }
         self.db_dump: list[dict[str, str]] | None = None
