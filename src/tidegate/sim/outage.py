@@ -32,9 +32,10 @@ def after(schedule: Schedule, world: LinstorWorld, incus: IncusModel) -> Schedul
     ago = schedule.power_lost_at + DARK
     found = (_left(fault, ago) for fault in schedule.faults)
     happenings = tuple(
-        msgspec.structs.replace(one, at=one.at - ago)
+        # What would have been done in the dark is done as soon as there is light.
+        msgspec.structs.replace(one, at=max(1.0, one.at - ago))
         for one in schedule.happenings
-        if one.at > ago and one.deed not in _OF_THE_BOOT
+        if one.at > schedule.power_lost_at and one.deed not in _OF_THE_BOOT
     )
     primary = {
         name

@@ -103,8 +103,9 @@ class Patience:
         """It is placed here, reported, its devices open and carry what they should; every peer is connected and none is Primary."""
         world = self._world
         placement = world.store.placement(resource, world.local)
-        if placement is None or resource not in world.lives[world.local].reported:
-            return False
+        told = resource in world.lives[world.local].reported
+        if placement is None or not told or world.fault(_KIND.DEVICE_MISSING, resource):
+            return False  # while that fault lasts, LINSTOR does not tell of the device either
         for number, volume in enumerate(placement.volumes):
             file = world.trees[world.local].of(resource, number)
             if file is None or volume.device_path != file.path or not file.signature:
@@ -139,11 +140,14 @@ class Patience:
             yield f"{who} {what} {wait:.1f} s before it ran"
 
     def _delays(self) -> float:
-        """Return what may come on top: delays by configuration, and Incus's own SYNs that were lost in a black hole."""
+        """Return what may come on top: delays by configuration, and what Incus itself waits for."""
         hole = any(fault.kind is _KIND.CONTROLLER_BLACK_HOLE for fault in self._schedule.faults)
         delays = sum(record.start_delay for record in self._incus.world.local_instances)
         # A pool with volumes that Incus does not know is Incus's own to mount, once a minute.
         minute = MINUTE if self._schedule.stray else 0.0
         # Of a foreign storage nothing tells that it is back: the next start does, when the waits have grown.
         foreign = any(fault.kind is _KIND.FOREIGN_AWAY for fault in self._schedule.faults)
-        return delays + minute + (_SYN_PAUSE if hole else 0.0) + (_LONGEST_WAIT if foreign else 0.0)
+        # A call of Incus's own to a slow controller, which others then wait for.
+        slow = max((fault.delay for fault in self._schedule.faults), default=0.0)
+        more = (_SYN_PAUSE if hole else 0.0) + (_LONGEST_WAIT if foreign else 0.0)
+        return delays + minute + slow + more

@@ -112,7 +112,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         # An incusd that dies in its first pass is not started again before waitready gives up (facts/observed.md, s10).
         crashes = any(happening.deed is Deed.CRASH_INCUS for happening in self.happenings)
         empty = any(fault.kind is FaultKind.VOLUMES_EMPTY for fault in self.faults)
-        return 900.0 if crashes or empty else 300.0
+        # A lever that counts as pulled when our agent was killed may be pulled again after five minutes.
+        kinds = {FaultKind.NODE_STATUS, FaultKind.MODULE_LATE}
+        pulled = self.allows_more and any(fault.kind in kinds for fault in self.faults)
+        return 900.0 if crashes or empty or pulled else 300.0
 
     def resources_of(self, who: InstanceId) -> tuple[str, ...]:
         """Return the resources that a start of the instance ``who`` needs: its root's and those of its custom volumes."""
