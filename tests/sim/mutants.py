@@ -92,7 +92,6 @@ class Mutant(enum.StrEnum):
 
 
 SURVIVORS = {
-    Mutant.BLIND_TO_SATELLITE: "its volumes are not ready then either, and the actuators read its state again",
     Mutant.BLIND_TO_LOCATION: "the judge knows no instances of others, and the actuator reads the location again",
 }
 """Mutants that break no rule, and what else stops them."""

@@ -4,6 +4,7 @@
 Without it a start of ours that failed late would look like a stop by a user (facts/incus.md A21).
 """
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -57,10 +58,17 @@ class Memory:
         It must survive our death, not the machine's, so nothing is synced: that is quick enough for the agent's loop.
 
         Raises:
-            ClientError: It could not be written; what was there before is still there.
+            ClientError: It could not be written. What was there before is taken away: a start that it says to be on its way, and that
+                ended well since, would look like one that failed, and who stopped the instance since would not be believed.
         """
         lasting = states.lasting(state)
         if lasting == self._written:
             return
-        files.write(self._path, msgspec.json.encode(lasting), mode=0o640, durable=False)
+        try:
+            files.write(self._path, msgspec.json.encode(lasting), mode=0o640, durable=False)
+        except errors.ClientError:
+            self._written = None
+            with contextlib.suppress(errors.ClientError):
+                files.remove(self._path)
+            raise
         self._written = lasting

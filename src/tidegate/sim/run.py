@@ -166,8 +166,7 @@ class Simulation:
         self._wake_at: float | None = None
         self._judged_at = 0.0
         self._news = True
-        self._disk: RecoveryState | None = None
-        """What the full disk holds of its memory; None while there is room."""
+        self._disk_is_full = False
         self._decided = 0
         self._begin_agent()
         deeds = Deeds(self.incus, self.watch, self)
@@ -321,8 +320,7 @@ class Simulation:
 
     def fill_disk(self) -> None:
         """From now on what it would write is not written."""
-        if self._disk is None:
-            self._disk = self.state
+        self._disk_is_full = True
 
     def kill(self, *, forgets: bool) -> None:
         """Kill the agent; what it has written is found by the one that systemd starts."""
@@ -331,8 +329,9 @@ class Simulation:
         for act in self._acts:
             act.forget()
         self._acts, self._outcomes = [], []
-        last = self.state if self._disk is None else self._disk
-        written = msgspec.json.encode(RecoveryState() if forgets else last)
+        # What cannot be written anew is taken away.
+        lost = forgets or self._disk_is_full
+        written = msgspec.json.encode(RecoveryState() if lost else self.state)
         self._begin_agent()
         self._alive_at = self.clock.now + AGENT_AT
         kept = msgspec.json.decode(written, type=RecoveryState)
@@ -340,7 +339,7 @@ class Simulation:
         if self.state.pause is None:
             self.watch.paused = False
         self._wishes = []
-        self.watch.agent_killed(forgets=forgets or self._disk is not None)
+        self.watch.agent_killed(forgets=lost)
 
 
 def _facts(snapshot: Snapshot) -> tuple[object, ...]:

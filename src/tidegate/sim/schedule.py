@@ -51,7 +51,7 @@ class Deed(enum.StrEnum):
     SET_CLOCK = "set-clock"
     """The wall clock is set by :attr:`Happening.seconds`, as NTP does in the first minute."""
     FILL_DISK = "fill-disk"
-    """From now on nothing of ours is written: what it has written is all that it will find."""
+    """From now on nothing of ours can be written, and what was before is taken away."""
     KILL_AGENT = "kill-agent"
     """kill -9 of ours; systemd starts it again, and it finds what it had written."""
     KILL_AND_FORGET = "kill-and-forget"

@@ -10,6 +10,7 @@ from tidegate.agent.memory import Memory
 from tidegate.clients.errors import ClientError
 from tidegate.core.action import StartInstance
 from tidegate.core.ids import BootId, InstanceId, InstanceName, ProjectName
+from tidegate.core.trouble import Trouble
 from tidegate.recovery.state import RecoveryState
 
 BOOT = BootId("boot-a")
@@ -73,3 +74,22 @@ def test_only_what_counts_is_written(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="missing"):
         Memory(tmp_path / "missing").save(state())
+
+
+def test_what_cannot_be_written_anew_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: better no memory than one that tells of a start that ended since."""
+    memory = Memory(tmp_path)
+    memory.save(state())
+
+    def full(*_: object, **__: object) -> None:
+        raise ClientError(Trouble(code="files.full", text="No space left on device"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tidegate.clients.files.write", full)
+        with pytest.raises(ClientError):
+            memory.save(msgspec.structs.replace(state(), counter=4))
+    assert Memory(tmp_path).load(BOOT, 1.0) == (RecoveryState(boot_id=BOOT), None)
+    memory.save(state())
+    assert (tmp_path / "recovery.json").exists()
