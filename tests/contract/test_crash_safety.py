@@ -11,7 +11,11 @@ FULL = ("/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
 """No file may grow: what a full disk does to a program, without one. Its own socket and pipes go on working."""
 
 
-async def test_with_a_full_disk_everything_comes_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+async def test_with_a_full_disk_everything_comes_up(
+    tmp_path: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     late = nodes.until_moment(nodes.OFFLINE, 0.8)
     node = nodes.node(tmp_path, late)
     async with node.running(), nodes.agent(node, inside=FULL) as agent:

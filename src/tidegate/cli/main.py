@@ -96,13 +96,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return EXIT_OK
     if argv is None:
+        _forget_what_cannot_be_said()
         _leave_no_matter_what_hangs(code)
     return code
+
+
+def _forget_what_cannot_be_said() -> None:
+    """Drop words that a full disk did not take: Python would try once more at its end, and end with 120 whatever we said."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = None  # as where there is none from the start
 
 
 def _leave_no_matter_what_hangs(code: int) -> None:
     """End the process here if threads are left: Python would wait for one that resolves a name for as long as that takes."""
     threading = sys.modules.get("threading")
     if threading is not None and threading.active_count() > 1:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os._exit(code)
