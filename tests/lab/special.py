@@ -17,7 +17,6 @@ from tests.lab import (
     special_limit,
     special_loop,
     special_many,
-    special_mount,
     special_naive,
     special_panic,
     special_power,
@@ -43,7 +42,6 @@ TALES: dict[str, ModuleType] = {
     "kill": special_kill,
     "many": special_many,
     "tune": special_tune,
-    "mount": special_mount,
     "panic": special_panic,
 }
 
