@@ -7,15 +7,12 @@ from typing import Any
 import msgspec
 
 from tidegate.core import snapshot as snapshots
+from tidegate.core.drbd import DrbdConnection, DrbdDevice, DrbdPeerDevice, DrbdResource
 from tidegate.core.evidence import JournalFacts, NetworkFacts, PeerReach, Reach
 from tidegate.core.facts import (
     ControllerFacts,
     DefinitionFacts,
     DeviceFacts,
-    DrbdConnection,
-    DrbdDevice,
-    DrbdPeerDevice,
-    DrbdResource,
     HostFacts,
     IncusFacts,
     IncusPhase,

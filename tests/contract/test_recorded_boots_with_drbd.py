@@ -22,7 +22,8 @@ from tidegate.clients.drbd import events2, state
 from tidegate.clients.linstor import wire
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
-from tidegate.core.facts import ControllerFacts, DeviceFacts, DrbdResource, OpenResult
+from tidegate.core.drbd import DrbdResource
+from tidegate.core.facts import ControllerFacts, DeviceFacts, OpenResult
 from tidegate.core.finding import Report
 from tidegate.core.ids import BootId, PoolName, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply

@@ -15,7 +15,8 @@ from tests.recordings import DATA
 from tidegate.clients.drbd import events2, state
 from tidegate.config.policy import HealthPolicy
 from tidegate.core import ids
-from tidegate.core.facts import DeviceFacts, DrbdResource, OpenResult
+from tidegate.core.drbd import DrbdResource
+from tidegate.core.facts import DeviceFacts, OpenResult
 from tidegate.core.finding import Report
 from tidegate.core.ids import PoolName, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Source, apply

@@ -11,15 +11,9 @@ from tests.health_facts import N1, N2, N3, RD, VOL, edit
 
 from tidegate.config.policy import HealthPolicy, PeerAlivePolicy
 from tidegate.core import ids
+from tidegate.core.drbd import DrbdConnection, DrbdResource
 from tidegate.core.evidence import NetworkFacts, PeerReach, Reach
-from tidegate.core.facts import (
-    DeviceFacts,
-    DrbdConnection,
-    DrbdResource,
-    OpenResult,
-    PlacedVolume,
-    PlacementFacts,
-)
+from tidegate.core.facts import DeviceFacts, OpenResult, PlacedVolume, PlacementFacts
 from tidegate.core.finding import Grade, Report
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source, apply
 from tidegate.gate import decide

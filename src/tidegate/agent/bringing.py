@@ -19,7 +19,7 @@ from tidegate.clients.drbd.adm import DrbdAdm
 from tidegate.clients.drbd.client import DrbdClient
 from tidegate.clients.systemd import notify
 from tidegate.config.model import Config
-from tidegate.core.facts import DrbdResource
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.wanted import WantedMap
 from tidegate.probes import translate_drbd
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.core.facts import DrbdResource
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.finding import Grade
 
 _GOOD: Final = "UpToDate"

@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tidegate.core import wanted as wanted_map
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.evidence import JournalFacts, NetworkFacts
 from tidegate.core.facts import (
     ControllerFacts,
     DefinitionFacts,
     DeviceFacts,
-    DrbdResource,
     GuardFacts,
     HostFacts,
     IncusFacts,

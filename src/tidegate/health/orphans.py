@@ -8,7 +8,7 @@ stays up, since LINSTOR deletes the files alone of what it does not know (facts/
 from typing import Final
 
 from tidegate.core import ids
-from tidegate.core.facts import DrbdResource
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.finding import Finding
 from tidegate.core.snapshot import Source
 from tidegate.health import catalogue

@@ -7,7 +7,8 @@ LINSTOR alone knows which peers hold a disk by its own will, and what a peer say
 
 from typing import Final
 
-from tidegate.core.facts import DrbdConnection, DrbdDevice, DrbdResource, PlacementFacts
+from tidegate.core.drbd import DrbdConnection, DrbdDevice, DrbdResource
+from tidegate.core.facts import PlacementFacts
 from tidegate.core.ids import NodeName, VolumeId
 from tidegate.core.snapshot import Source
 from tidegate.health import usable

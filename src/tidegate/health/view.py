@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate.config.policy import HealthPolicy
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.evidence import JournalFacts, NetworkFacts
 from tidegate.core.facts import (
     DefinitionFacts,
-    DrbdResource,
     NodeFacts,
     PlacementFacts,
     StoragePoolFacts,

@@ -8,12 +8,8 @@ a DRBD volume can be ready on local truth alone, and is degraded.
 from typing import Final
 
 from tidegate.core import ids
-from tidegate.core.facts import (
-    DefinitionFacts,
-    DrbdDevice,
-    PlacedVolume,
-    PlacementFacts,
-)
+from tidegate.core.drbd import DrbdDevice
+from tidegate.core.facts import DefinitionFacts, PlacedVolume, PlacementFacts
 from tidegate.core.finding import Finding
 from tidegate.core.ids import NodeName, Subject, VolumeId
 from tidegate.core.snapshot import Liveness, Source

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import msgspec
 
 from tidegate.clients import errors
-from tidegate.core.facts import DrbdConnection
+from tidegate.core.drbd import DrbdConnection
 from tidegate.core.ids import InstanceId, NodeName, ResourceName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble

@@ -6,7 +6,7 @@ from typing import Final
 
 from tidegate.clients import errors
 from tidegate.clients.drbd.client import DrbdClient
-from tidegate.core.facts import DrbdResource
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.snapshot import Liveness, Observation, Source
 from tidegate.core.trouble import Trouble
 from tidegate.probes import base, translate_drbd

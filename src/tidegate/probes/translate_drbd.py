@@ -8,13 +8,7 @@ moment of the first sight is carried from one set of facts to the next.
 from collections.abc import Iterable, Iterator, Mapping
 
 from tidegate.clients.drbd import state
-from tidegate.core.facts import (
-    DrbdConnection,
-    DrbdDevice,
-    DrbdPath,
-    DrbdPeerDevice,
-    DrbdResource,
-)
+from tidegate.core.drbd import DrbdConnection, DrbdDevice, DrbdPath, DrbdPeerDevice, DrbdResource
 from tidegate.core.ids import NodeName, ResourceName
 
 

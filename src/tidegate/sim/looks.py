@@ -15,9 +15,9 @@ from tidegate.clients.drbd import events2, state
 from tidegate.clients.incus import wire as incus_wire
 from tidegate.clients.incus.client import PoolAnswer
 from tidegate.clients.linstor import wire as linstor_wire
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.facts import (
     DeviceFacts,
-    DrbdResource,
     HostFacts,
     IncusFacts,
     IncusPhase,

@@ -7,7 +7,7 @@ from tests import hand_made
 
 from tidegate.agent.needs import Needs
 from tidegate.core import ids
-from tidegate.core.facts import DrbdDevice, DrbdResource
+from tidegate.core.drbd import DrbdDevice, DrbdResource
 from tidegate.core.ids import ResourceName, VolumeId
 from tidegate.core.snapshot import Observation, Snapshot, Source, apply
 from tidegate.probes.base import Need, Urgency

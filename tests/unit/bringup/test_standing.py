@@ -2,7 +2,7 @@
 import pytest
 
 from tidegate.bringup import standing
-from tidegate.core.facts import DrbdConnection, DrbdDevice, DrbdResource
+from tidegate.core.drbd import DrbdConnection, DrbdDevice, DrbdResource
 from tidegate.core.finding import Grade
 from tidegate.core.ids import NodeName, ResourceName
 

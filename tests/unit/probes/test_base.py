@@ -5,13 +5,8 @@ import asyncio
 
 from tidegate.clients import errors
 from tidegate.core import snapshot as snapshots
-from tidegate.core.facts import (
-    DrbdDevice,
-    DrbdResource,
-    InstanceFacts,
-    PlacedVolume,
-    PlacementFacts,
-)
+from tidegate.core.drbd import DrbdDevice, DrbdResource
+from tidegate.core.facts import InstanceFacts, PlacedVolume, PlacementFacts
 from tidegate.core.ids import (
     BootId,
     InstanceId,

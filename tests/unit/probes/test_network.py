@@ -10,8 +10,8 @@ from tests import health_facts as facts
 from tests.health_facts import N2, RD
 
 from tidegate.clients import reach
+from tidegate.core.drbd import DrbdPath
 from tidegate.core.evidence import PortAnswer, Reach
-from tidegate.core.facts import DrbdPath
 from tidegate.core.snapshot import Liveness, Snapshot
 from tidegate.probes import base, network, translate_drbd
 

@@ -5,7 +5,7 @@ import msgspec
 from tests import recordings
 
 from tidegate.clients.drbd import events2, state
-from tidegate.core.facts import DrbdResource
+from tidegate.core.drbd import DrbdResource
 from tidegate.probes import translate_drbd
 
 ODD = recordings.DATA / "fullstack" / "odd-states"

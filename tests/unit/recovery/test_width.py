@@ -6,11 +6,7 @@ from tests.unit.recovery.world import POLICY, World, stopped, volume_id
 
 from tidegate.core import ids
 from tidegate.core.action import Action, OutcomeKind, StartInstance
-from tidegate.core.facts import (
-    DrbdConnection,
-    DrbdPeerDevice,
-    DrbdResource,
-)
+from tidegate.core.drbd import DrbdConnection, DrbdPeerDevice, DrbdResource
 from tidegate.core.ids import NodeName, ResourceName
 
 DONE = OutcomeKind.DONE

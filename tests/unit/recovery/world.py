@@ -9,8 +9,8 @@ import msgspec
 from tidegate.config.policy import RecoveryPolicy
 from tidegate.core import ids
 from tidegate.core.action import Action, Outcome, OutcomeKind
+from tidegate.core.drbd import DrbdResource
 from tidegate.core.facts import (
-    DrbdResource,
     HostFacts,
     IncusFacts,
     IncusPhase,
