@@ -45,7 +45,8 @@ def chunks(argv: Sequence[str], notes: Notes, *, deadline: float = DEADLINE) -> 
             yield from _read(child, argv, until, notes)
         finally:
             _end(child)
-            _say(child, words.fileno(), argv, notes)
+        # Not where the reader had enough: a program may say of its broken pipe what it likes.
+        _say(child, words.fileno(), argv, notes)
 
 
 def _read(
