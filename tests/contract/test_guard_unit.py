@@ -124,6 +124,14 @@ async def test_it_serves_what_systemd_hands_over_and_feeds_its_watchdog(tmp_path
             assert await process.wait() == 0
 
 
+async def test_incus_which_is_ordered_after_it_need_not_wait_until_it_is_loaded(
+    tmp_path: Path,
+) -> None:
+    async with host(tmp_path) as (systemd, _), systemd.running():
+        await systemd.hears("STATUS=serves")  # READY was heard before
+        assert (await call(f"{systemd.url}/v1/nodes"))[0] == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_restart_loses_no_new_request(tmp_path: Path, number: signal.Signals) -> None:
     """The sockets are systemd's: what is asked while no guard is there waits for the next one."""

@@ -133,14 +133,15 @@ def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
 
 
 async def _feed(ready: asyncio.Event) -> None:
-    """Tell systemd that we serve, and, from the loop that serves, that we live."""
+    """Tell systemd, from the loop that serves, that we serve and live; the unit is READY since we were called (``cli.guard``)."""
     await ready.wait()
-    notify.notify(notify.READY, notify.status("serves"))
+    notify.notify(notify.WATCHDOG, notify.status("serves"))
     interval = notify.watchdog_interval()
+    if interval is None:
+        return
     while True:
-        await asyncio.sleep(min(1.0, interval / 3 if interval is not None else 1.0))
-        if interval is not None:
-            notify.notify(notify.WATCHDOG)
+        await asyncio.sleep(min(1.0, interval / 3))
+        notify.notify(notify.WATCHDOG)
 
 
 def _files() -> int:
