@@ -17,7 +17,8 @@ import aiohttp
 import msgspec
 from tests import embedded_nodes as nodes
 
-from tidegate.agent import guarding, guardview
+from tidegate.agent import guarding, guardprobe, guardview
+from tidegate.guard import record
 from tidegate.sim.embedded import EmbeddedNode
 from tidegate.sim.faults import Fault
 from tidegate.sim.linstor.answer import Answer, Wait
@@ -161,6 +162,16 @@ async def _listens(place: str) -> bool:
         return False
     writer.close()
     return True
+
+
+def enabled(node: EmbeddedNode) -> tuple[str, str]:
+    """Have the agent take the guard for one that `tidegate guard enable` made; returns what the guard must be called with."""
+    state = node.directory / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    (state / record.FILE).touch()
+    socket_path = node.root / guardprobe.SOCKET
+    socket_path.parent.mkdir(parents=True, exist_ok=True)
+    return "--socket", str(socket_path)
 
 
 def seen_ready(node: EmbeddedNode) -> None:

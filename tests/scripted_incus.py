@@ -54,6 +54,9 @@ class ScriptedFront:
     def mount_pool(self) -> Reply:
         return self.mount
 
+    def list_volumes(self) -> Reply:
+        return PREPARED
+
     def prepare_volume(self, volume: IncusVolume) -> Reply:
         self.asked.append(volume)
         return self.volumes.get(volume.name, self.volume)

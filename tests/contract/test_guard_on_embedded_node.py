@@ -5,8 +5,9 @@ import contextlib
 import shutil
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from tidegate.agent import guarding
 from tidegate.core.wanted import WantedMap
 from tidegate.sim import early
 from tidegate.sim.embedded import EmbeddedNode
-from tidegate.sim.faults import FaultKind
+from tidegate.sim.faults import Fault, FaultKind
 from tidegate.sim.incus.values import instance_id
 
 ALL = {*CONTAINERS, "d1"}
@@ -34,10 +35,17 @@ class Booted:
     """A node that is up, with what runs beside it."""
 
     def __init__(
-        self, node: EmbeddedNode, front: HttpFront, guard: Guard | None, agent: Agent | None
+        self,
+        node: EmbeddedNode,
+        front: HttpFront,
+        guard: Guard | None,
+        agent: Agent | None,
+        let_go: Callable[[], None],
     ) -> None:
         self.node = node
         self.front = front
+        self.let_go = let_go
+        """Has Incus start."""
         self._guard = guard
         self._agent = agent
 
@@ -84,11 +92,11 @@ async def boot(
     upgraded: bool = False,
     more: Mapping[str, object] | None = None,
     keep: bool = True,
-    devices_first: WantedMap | None = None,
+    go: bool = True,
 ) -> AsyncIterator[Booted]:
     """Boot ``node``; Incus is let go once guard and agent serve, so that each test meets the same race.
 
-    ``keep`` False: what is kept was put there by an earlier boot. ``devices_first``: of this map.
+    ``keep`` False: what is kept was put there by an earlier boot. ``go`` False: the test itself lets Incus go.
     """
     hold = node.incus.hold_start()
     async with contextlib.AsyncExitStack() as stack:
@@ -98,19 +106,19 @@ async def boot(
         if upgraded:
             (node.root / "usr/libexec/incus/incusd").write_text("another one")
         await stack.enter_async_context(node.running())
-        if devices_first is not None:
-            early.DevicesFirst(node.world, devices_first).begin()
         agent = guard = None
         if with_agent:
             agent = await stack.enter_async_context(nodes.agent(node, more=more))
             await agent.until(lambda status: "satellite" in nodes.names(status))
         if with_guard:
-            guard = await stack.enter_async_context(guarded.guard(node, more=more))
+            by_unit = guarded.enabled(node) if more is not None else ()
+            guard = await stack.enter_async_context(guarded.guard(node, *by_unit, more=more))
         urls = [*([guard.url] if guard is not None else []), node.linstor_face.url]
         front = stack.enter_context(guarded.asks(node, *urls))
         stack.push_async_callback(front.end)
-        hold.set()
-        yield Booted(node, front, guard, agent)
+        if go:
+            hold.set()
+        yield Booted(node, front, guard, agent, hold.set)
 
 
 async def test_with_everything_there_incus_starts_all_by_itself(tmp_path: Path) -> None:
@@ -240,40 +248,75 @@ async def test_a_restarted_incusd_with_running_instances_is_never_turned_away(
         assert msgspec.json.decode(mounts[0][2])["connection_status"] == "ONLINE"
 
 
-@pytest.mark.parametrize("peer_away", [False, True])
+@pytest.mark.parametrize("peer_away", [False, True], ids=["peer-there", "peer-cut-off"])
+@pytest.mark.parametrize(
+    "late", [False, True], ids=["devices-before-incus", "incus-before-devices"]
+)
 async def test_devices_first_and_local_truth_need_neither_satellite_nor_controller(
-    tmp_path: Path, peer_away: bool
+    tmp_path: Path, peer_away: bool, late: bool
 ) -> None:
-    """The one boot in which nothing of the control plane is waited for; the rule against split brain is, all the same."""
-    more = {"guard.local_truth": True}
-    before = guarded.node(tmp_path / "before")
-    async with boot(
-        before, more=more
-    ) as booted:  # a good boot, of which is kept what the next needs
-        await booted.all_run()
-        await booted.agent.until(lambda status: status["grade"] == "ok")
-        await until(before, lambda: b'"definitions"' in kept_by_guard(before))
+    """The one boot in which nothing of the control plane is waited for; the rule against split brain is, all the same.
+
+    ``late``: Incus asks before the devices are up, as on most nodes; then recovery mounts the pool, long before Incus's own minute.
+    """
     gone = [
         until_moment(FaultKind.CONTROLLER_REFUSES, None),
         until_moment(FaultKind.SATELLITE_LATE, None, subject="n1"),
     ]
     if peer_away:
         gone.append(until_moment(FaultKind.PEER_AWAY, None, subject="n2", alive=True))
-    node = guarded.node(tmp_path / "after", *gone)
-    shutil.copytree(before.directory / "state", node.directory / "state")
-    kept = msgspec.json.decode((node.directory / "state/wanted.json").read_bytes(), type=WantedMap)
-    async with boot(node, more=more, keep=False, devices_first=kept) as booted:
+    node, kept = await after_a_good_boot(tmp_path, *gone)
+    async with boot(node, more=LOCAL_TRUTH, keep=False, go=False) as booted:
+        first = early.DevicesFirst(node.world, kept)
+        if late:
+            booted.let_go()
+            await until(node, lambda: node.incus.pool_status("remote") == "Unavailable")
+            await until(node, lambda: nodes.running(node) == {"d1"})
+        first.begin()
         if peer_away:
-            waits = {"volume.peer-waiting", "volume.peer-alive", "volume.peer-unknown"}
-            await booted.agent.until(lambda status: bool(waits & nodes.codes(status)))
-            await booted.runs_alone()
-            return
+            # All else is there; so what is waited for is the peer.
+            await booted.agent.until(lambda status: bool(WAITS_FOR_PEER & nodes.codes(status)))
+        else:
+            await booted.agent.until(lambda status: all_volumes_ready(status, kept))
+        booted.let_go()
+        if peer_away:
+            await until(node, lambda: nodes.running(node) == {"d1"})
+            await until(node, lambda: node.incus.pool_status("remote") == "Unavailable")
+            assert nodes.running(node) == {"d1"}
+            assert node.incus.world.validations == []
+            node.world.clear_faults(FaultKind.PEER_AWAY)
+            node.linstor_face.tick()
         await booted.all_run()
         booted.lost_nothing()
         assert not node.world.connection.listening(node.world.lives["n1"])
-        answers = booted.front.log
-        assert answers
-        assert all(status == 200 for _, status, _ in answers), answers
+        turned_away = late or peer_away
+        assert sorted(nodes.started_by_agent(node)) == (list(CONTAINERS) if turned_away else [])
+        assert [one.error for one in node.incus.world.validations] == ([""] if turned_away else [])
+        if not turned_away:
+            assert {status for _, status, _ in booted.front.log} == {200}
+
+
+LOCAL_TRUTH = {"guard.local_truth": True}
+WAITS_FOR_PEER = {"volume.peer-waiting", "volume.peer-alive", "volume.peer-unknown"}
+
+
+async def after_a_good_boot(directory: Path, *gone: Fault) -> tuple[EmbeddedNode, WantedMap]:
+    """A node with these faults and with all that a boot before it kept, and the map of what is wanted in it."""
+    before = guarded.node(directory / "before")
+    async with boot(before, more=LOCAL_TRUTH) as booted:
+        await booted.all_run()
+        await booted.agent.until(lambda status: status["grade"] == "ok")
+        await until(before, lambda: b'"aux_name"' in kept_by_guard(before))
+    node = guarded.node(directory / "after", *gone)
+    shutil.copytree(before.directory / "state", node.directory / "state")
+    kept = (node.directory / "state/wanted.json").read_bytes()
+    return node, msgspec.json.decode(kept, type=WantedMap)
+
+
+def all_volumes_ready(status: dict[str, Any], kept: WantedMap) -> bool:
+    """All that is wanted may be used, as the agent sees it."""
+    found = [nodes.subject(status, f"volume/{volume.id}") for volume in kept.volumes]
+    return bool(found) and all(one.get("ready") for one in found)
 
 
 def kept_by_guard(node: EmbeddedNode) -> bytes:

@@ -245,11 +245,11 @@ def _more(mutant: Mutant, given: Step, snapshot: Snapshot, report: Report) -> It
     if mutant is Mutant.VALIDATES_ALWAYS:
         for facts in (snapshot.pools.value if snapshot.pools else {}).values():
             if facts.driver == "linstor" and report.ready(ids.INCUS):
-                yield ValidatePool(**named, pool=facts.name)
+                yield ValidatePool(id=named["id"], cause="mutant", pool=facts.name)
     if mutant is Mutant.ALL_POOLS and any(isinstance(one, ValidatePool) for one in given.actions):
         for facts in (snapshot.pools.value if snapshot.pools else {}).values():
             if facts.status == "Unavailable":
-                yield ValidatePool(**named, pool=facts.name)
+                yield ValidatePool(id=named["id"], cause="mutant", pool=facts.name)
     if mutant is Mutant.RECONNECTS_ALWAYS and report.ready(ids.SATELLITE):
         yield ReconnectSatellite(**named, node=snapshot.node, reason=Reconnect.WAKE)
     if mutant is Mutant.STARTS_SATELLITE and report.ready(ids.SATELLITE):

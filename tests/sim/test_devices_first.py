@@ -100,6 +100,66 @@ def test_with_it_nothing_is_lost_and_nothing_is_later(case: str, nodes: int) -> 
             assert own <= theirs + slack
 
 
+ALONE = (
+    Fault(kind=FaultKind.CONTROLLER_REFUSES),
+    Fault(kind=FaultKind.SATELLITE_LATE, subject="n1"),
+)
+"""Neither controller nor satellite comes in this boot."""
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_on_local_truth_all_runs_though_nothing_of_linstor_ever_comes(
+    nodes: int, seed: int
+) -> None:
+    """Devices before Incus asks: Incus itself starts all. Without local truth none of the three runs."""
+    result = boot(devices_first=True, local_truth=True, nodes=nodes, seed=seed, faults=ALONE)
+    assert result.violations == ()
+    assert max(ups(result)) < 10.0
+    without = boot(devices_first=True, nodes=nodes, seed=seed, faults=ALONE)
+    assert [without.up[f"default/{name}"] for name in ("c1", "c2", "c3")] == [None] * 3
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+@pytest.mark.parametrize("end", [6.0, 14.0, 40.0])
+def test_devices_after_incus_asked_are_mounted_on_local_truth_before_incuss_own_minute(
+    end: float, nodes: int
+) -> None:
+    late = Fault(kind=FaultKind.POOL_MISSING, subject="thin", end=end)
+    result = boot(devices_first=True, local_truth=True, nodes=nodes, faults=(*ALONE, late))
+    assert result.violations == ()
+    assert end < min(ups(result))
+    assert max(ups(result)) < end + 5.0
+    assert any("ValidatePool" in text for _, text in result.timeline)
+
+
+def test_on_local_truth_a_peer_that_lives_and_is_not_connected_is_waited_for() -> None:
+    result = boot(devices_first=True, local_truth=True, faults=(*ALONE, away(alive=True)))
+    assert result.violations == ()
+    assert min(ups(result)) > 60.0
+
+
+def test_a_pool_with_volumes_that_incus_does_not_know_is_not_mounted_on_local_truth() -> None:
+    """contract.md safety 2: it is left to Incus's own minute."""
+    late = Fault(kind=FaultKind.POOL_MISSING, subject="thin", end=6.0)
+    result = boot(devices_first=True, local_truth=True, faults=(*ALONE, late), stray=("lost",))
+    assert result.violations == ()
+    assert min(ups(result)) > 30.0
+
+
+@pytest.mark.parametrize("nodes", [2, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_with_local_truth_nothing_is_lost_and_nothing_is_later(case: str, nodes: int) -> None:
+    for seed in range(2):
+        without, local = (
+            boot(devices_first=True, local_truth=chosen, seed=seed, nodes=nodes, **CASES[case])
+            for chosen in (False, True)
+        )
+        assert (without.violations, local.violations) == ((), ())
+        for own, theirs in zip(ups(local), ups(without), strict=True):
+            assert own <= theirs + 0.5
+
+
 def test_random_boots_are_not_worse_for_it() -> None:
     """Every third random boot has it (tests/sim/test_many.py); without it, the same boot loses no less and is no earlier."""
     chosen = [found for found in map(by_chance, range(60)) if found.devices_first]

@@ -24,6 +24,7 @@ from tidegate.agent.observer import Observer
 from tidegate.clients import errors, files
 from tidegate.clients.devices.client import DeviceClient
 from tidegate.config.model import Config
+from tidegate.core.facts import DefinitionFacts
 from tidegate.core.finding import Report
 from tidegate.core.ids import BootId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
@@ -33,6 +34,7 @@ from tidegate.guard.bar import Why
 from tidegate.guard.volumes import Held
 from tidegate.health.wants import LINSTOR_DRIVER
 from tidegate.probes import devices as device_probe
+from tidegate.recovery import local_truth
 from tidegate.recovery.choose import Verdict
 
 MEMORY: Final = "guarding.json"
@@ -179,7 +181,7 @@ class Guarding:
             memory, said = guardview.ruling(
                 self._memory, found, self._boottime(), self._settings.bar_limit
             )
-            wanted = guardview.wanted_resources(report)
+            wanted = local_truth.wanted_resources(report)
             if said.ruling.why is Why.READY and not question.checked and wanted:
                 # Not remembered: it is decided when the guard has looked at the lists and asks again.
                 return msgspec.structs.replace(said, check=wanted)
@@ -228,14 +230,8 @@ class Guarding:
         snapshot, report, kept = self._scene.snapshot, self._scene.report, self._kept or Kept()
         if snapshot.source(Source.LINSTOR).liveness is Liveness.UP:
             return Local(text="a controller answers")
-        wanted = guardview.wanted_resources(report)
-        ready = {
-            name: found
-            for name in wanted
-            if (found := guardview.local_devices(snapshot, report, name))
-        }
         devices = (
-            guardview.local_devices(snapshot, report, question.resource)
+            local_truth.devices(snapshot, report, question.resource)
             if question.resource is not None
             else {}
         )
@@ -243,8 +239,8 @@ class Guarding:
             node=snapshot.node,
             version=kept.version,
             rest_api_version=kept.rest_api_version,
-            ready=bool(wanted) and len(ready) == len(wanted),
-            definitions=kept.definitions,
+            ready=local_truth.may_mount(snapshot, report, leased=self.leased),
+            definitions=tuple(one for one in kept.definitions if one.aux_name and one.aux_type),
             devices=devices,
         )
 
@@ -337,6 +333,12 @@ def binary(root: Path, programs: Iterable[str] = PROGRAMS) -> str:
             continue
         return f"/{name} {found.st_size} {found.st_mtime_ns}"
     return ""
+
+
+def kept_definitions(state_dir: Path, snapshot: Snapshot) -> tuple[DefinitionFacts, ...]:
+    """Return every resource definition that Incus may be shown on local truth: what is kept, and what was seen in this boot."""
+    kept = _load(state_dir / KEPT, Kept)
+    return guardview.definitions(kept or Kept(), snapshot)
 
 
 def secret_of(state_dir: Path) -> str:

@@ -84,6 +84,7 @@ def facts(stats: Stats) -> GuardFacts:
         volumes=calls.get(CallClass.VOLUMES, 0),
         calls={name.value: count for name, count in calls.items()},
         seconds={name.value: one.seconds for name, one in stats.classes.items()},
+        local_truth=stats.rules.local_truth,
         reasons=_summed(one.reasons for one in stats.classes.values()),
         mounted=stats.rules.mounted,
         turned_away=stats.rules.turned_away,

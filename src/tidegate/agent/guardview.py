@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from tidegate.core import ids
-from tidegate.core.facts import DeviceFacts, IncusFacts, IncusPhase, OpenResult
+from tidegate.core.facts import DefinitionFacts, DeviceFacts, IncusFacts, IncusPhase, OpenResult
 from tidegate.core.finding import Finding, Grade, Report
 from tidegate.core.ids import BootId, ResourceName, SubjectKind, VolumeId
 from tidegate.core.snapshot import Liveness, Snapshot, Source
@@ -118,6 +118,22 @@ def exempt(snapshot: Snapshot, kept: Kept | None, binary: str) -> str:
     return f"incusd does not start without its pool: {', '.join(volumes)}" if volumes else ""
 
 
+def definitions(kept: Kept, snapshot: Snapshot) -> tuple[DefinitionFacts, ...]:
+    """Return ``kept``'s resource definitions, with those that were seen in this boot."""
+    found = {
+        one.name: DefinitionFacts(
+            name=one.name,
+            resource_group=one.resource_group,
+            aux_name=one.aux_name or None,
+            aux_type=one.aux_type or None,
+            aux_content=one.aux_content or None,
+        )
+        for one in kept.definitions
+    }
+    seen = snapshot.definitions.value.values() if snapshot.definitions is not None else ()
+    return tuple({**found, **{one.name: one for one in seen}}.values())
+
+
 def _definitions(snapshot: Snapshot) -> tuple[asking.Definition, ...] | None:
     if snapshot.definitions is None:
         return None
@@ -125,12 +141,11 @@ def _definitions(snapshot: Snapshot) -> tuple[asking.Definition, ...] | None:
         asking.Definition(
             name=one.name,
             resource_group=one.resource_group,
-            aux_name=one.aux_name,
-            aux_type=one.aux_type,
+            aux_name=one.aux_name or "",
+            aux_type=one.aux_type or "",
             aux_content=one.aux_content or "",
         )
         for _, one in sorted(snapshot.definitions.value.items())
-        if one.aux_name and one.aux_type
     )
 
 
@@ -289,35 +304,6 @@ def state(snapshot: Snapshot, *, lenient: bool) -> asking.State:
     found = snapshot.source(Source.LINSTOR)
     text = found.trouble.text if found.trouble is not None else ""
     return asking.State(controller=found.liveness.value, text=text, lenient=lenient)
-
-
-def wanted_resources(report: Report) -> tuple[ResourceName, ...]:
-    """Return every resource that this node's autostart needs."""
-    wanted = (
-        VolumeId.parse(one.subject.name).resource
-        for one in report.subjects.values()
-        if one.subject.kind is SubjectKind.VOLUME and one.wanted
-    )
-    return tuple(dict.fromkeys(wanted))
-
-
-def local_devices(snapshot: Snapshot, report: Report, resource: ResourceName) -> Mapping[str, str]:
-    """Return volume number -> DRBD's device of a resource that may be used by the kernel's word; {} when it may not.
-
-    Only volumes that the judge calls ready with the controller gone: up, usable by the rule against split brain, opened.
-    """
-    drbd = snapshot.drbd.value.get(resource) if snapshot.drbd is not None else None
-    if drbd is None or snapshot.source(Source.DRBD).liveness is not Liveness.UP:
-        return {}
-    found: dict[str, str] = {}
-    for device in drbd.devices:
-        volume = VolumeId(resource, device.number)
-        fact = snapshot.devices.get(str(volume))
-        path = f"/dev/drbd{device.minor}"
-        if not report.ready(ids.volume(volume)) or fact is None or fact.value.path != path:
-            return {}
-        found[str(device.number)] = path
-    return found
 
 
 def ruling(

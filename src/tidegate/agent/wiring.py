@@ -14,7 +14,7 @@ from tidegate.actuators.perform import Actuators
 from tidegate.actuators.pools import PoolActuator
 from tidegate.actuators.satellite import SatelliteActuator, journal_of
 from tidegate.actuators.units import UnitActuator
-from tidegate.agent import discovery
+from tidegate.agent import discovery, guarding
 from tidegate.agent.boot import Boot, this_boot
 from tidegate.agent.discovery import Linstor
 from tidegate.agent.guardprobe import GuardProbe
@@ -108,7 +108,7 @@ async def open_parts(
         loop = Loop(
             observer=observer,
             policy=config.recovery,
-            actuator=clients.actuators() if act else None,
+            actuator=clients.actuators(lambda: observer.snapshot) if act else None,
             recorder=recorder,
             keeper=keeper if keep else None,
             memory=Memory(Path(config.agent.run_dir)) if keep and act else None,
@@ -218,10 +218,16 @@ class _Clients:
             )
         return tuple(found)
 
-    def actuators(self) -> Actuators:
-        """Return what can act on this host."""
+    def actuators(self, snapshot: Callable[[], Snapshot]) -> Actuators:
+        """Return what can act on this host; ``snapshot`` gives what is known now."""
+        kept = Path(self._config.agent.state_dir)
         return Actuators(
-            pools=PoolActuator(self.incus, lambda: self.linstor.client, lambda: self.linstor.node),
+            pools=PoolActuator(
+                self.incus,
+                lambda: self.linstor.client,
+                lambda: self.linstor.node,
+                lambda: guarding.kept_definitions(kept, snapshot()),
+            ),
             instances=InstanceActuator(self.incus),
             units=UnitActuator(
                 self.manager,

@@ -94,7 +94,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hold: Annotated[float, msgspec.Meta(ge=0, le=60)] = 8.0
     """Seconds for which a call for a volume that is not ready is held; it occupies one of Incus's workers meanwhile."""
     local_truth: bool = False
-    """With no controller to be asked, answer what Incus needs to start an instance by the kernel's word: DRBD only."""
+    """With no controller to be asked, answer what Incus needs to mount a pool and start an instance by the kernel's word: DRBD only."""
 
 
 class BringupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

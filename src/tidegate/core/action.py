@@ -16,6 +16,8 @@ class ValidatePool(msgspec.Struct, frozen=True, kw_only=True, tag="validate-pool
     id: str
     cause: str
     pool: PoolName
+    local: bool = False
+    """No controller can be asked, and our guard answers Incus on local truth."""
 
     @property
     def subject(self) -> Subject:

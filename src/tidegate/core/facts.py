@@ -338,6 +338,8 @@ class GuardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Class of call -> how many it answered since it started."""
     seconds: Mapping[str, float] = {}
     """Class of call -> what they took together."""
+    local_truth: bool = False
+    """With no controller to be asked, it answers what Incus needs to mount a pool and to start an instance from this node."""
     reasons: Mapping[str, int] = {}
     """Why it did not pass the controller's own answer on -> how often."""
     mounted: int = 0

@@ -27,8 +27,8 @@ KNOCK_FOR: Final = 0.5
 """Seconds for which an agent that is not there yet is waited for, once in the guard's life: the two start beside each other, and a
 pool that is let through for want of an agent costs its instances' attempts. Not more than what safety 11 allows."""
 KNOCK_EVERY: Final = 0.02
-LONGEST: Final = 256 * 1024
-"""Bytes of a question or an answer."""
+LONGEST: Final = 4 * 1024 * 1024
+"""Bytes of an answer; the longest holds some 200 for each resource definition of the cluster."""
 _log = logging.getLogger("tidegate.guard")
 
 T = TypeVar("T")
@@ -101,6 +101,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     resource_group: str
     aux_name: str
     aux_type: str
+    """Both "" of one that Incus has not made."""
     aux_content: str = ""
 
 
@@ -112,7 +113,7 @@ class Local(msgspec.Struct, frozen=True, kw_only=True):
     """Of the controller that answered last; "" when never."""
     rest_api_version: str = ""
     ready: bool = False
-    """Everything that this node's autostart needs is usable, by the kernel's word."""
+    """The pool may be mounted, by the kernel's word (`recovery.local_truth.may_mount`)."""
     definitions: tuple[Definition, ...] = ()
     devices: Mapping[str, str] = {}
     """Of the resource asked for: volume number -> DRBD's device, resolved now and opened; empty when it may not be used."""

@@ -25,7 +25,8 @@ def classify(call: Call, node: NodeName, *, local_truth: bool) -> Named | None:
     """Return what ``call`` is about; None when it is only forwarded.
 
     Only calls for ``node`` itself are named: every member asks only for its own (facts/incus.md L109). LINSTOR takes the names of
-    nodes without regard to case. The map of volumes is named only where ``local_truth`` could answer it.
+    nodes without regard to case. The map of volumes, one of them or whole as `recover/validate` asks for it (L60), is named only where
+    ``local_truth`` could answer it.
     """
     match call.method, call.segments:
         case "GET", ("v1", "controller", "version"):
@@ -40,7 +41,9 @@ def classify(call: Call, node: NodeName, *, local_truth: bool) -> Named | None:
             name, node
         ):
             return Named(kind=CallClass.VOLUMES, resource=ResourceName(rd))
-        case "GET", ("v1", "resource-definitions") if local_truth and identity(call.query):
+        case "GET", ("v1", "resource-definitions") if local_truth and (
+            not call.query or identity(call.query)
+        ):
             return Named(kind=CallClass.DEFINITIONS)
     return None
 

@@ -141,6 +141,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Why a volume's call was held first -> how often, whatever became of it."""
     held_seconds: float = 0.0
     """All that time together."""
+    local_truth: bool = False
+    """They answer on local truth where no controller can be asked (``guard.local_truth``, as it was when the guard started)."""
 
 
 class Rules(Protocol):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that this node can give with the controller gone, for the calls that Incus needs to start an instance. Pure.
+"""Answers that this node can give with the controller gone, for the calls that Incus needs to mount a pool and start an instance. Pure.
 
 Opt-in (``guard.local_truth``), for DRBD only, never for a call that changes anything: ``make-available`` is answered only where the
 device is there already, so that it would do nothing (facts/linstor.md 5). Which resource belongs to which volume was kept at a good
@@ -51,11 +51,11 @@ def _node(local: Local) -> Answer | None:
     if not local.ready or not local.node:
         return None
     found = {"name": local.node, "type": "SATELLITE", "connection_status": "ONLINE"}
-    return _reply(found, "every volume that is needed here is up in DRBD and may be used")
+    return _reply(found, "volumes that are needed here are up in DRBD and may be used")
 
 
 def _definitions(call: Call, local: Local) -> Answer | None:
-    wanted = classify.identity(call.query)
+    wanted = classify.identity(call.query)  # None: all of them, as `recover/validate` asks (L60)
     found = [
         {
             "name": one.name,
@@ -67,10 +67,11 @@ def _definitions(call: Call, local: Local) -> Answer | None:
             },
         }
         for one in local.definitions
-        if (one.aux_name, one.aux_type) == wanted
+        if wanted is None or (one.aux_name, one.aux_type) == wanted
     ]
     # Nothing kept is no proof that there is none: an empty list would read "not found".
-    return _reply(found, f"{wanted} as it was kept") if found else None
+    what = wanted or f"all {len(found)} resource definitions"
+    return _reply(found, f"{what} as kept") if found else None
 
 
 def _deployed(local: Local) -> Answer | None:

@@ -148,6 +148,7 @@ class GuardRules:
             turned_away=self._turned_away,
             holds=dict(self.holder.holds),
             held_seconds=self.holder.held_seconds,
+            local_truth=self._settings.local_truth,
         )
 
     # --- the pool's mount ---------------------------------------------------------------------

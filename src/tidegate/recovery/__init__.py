@@ -6,6 +6,7 @@
 ``desire``        who should run here and does not, in Incus's own order
 ``causes``        what a failed start says about its cause: the infrastructure's or the instance's own
 ``standing``      how each instance and pool stands: may it be acted on now, and if not, what it waits for
+``local_truth``   what this node can do while no controller answers and our guard answers Incus in its place
 ``choose``        which actions begin now, and why the others not yet: budgets, order, limits
 ``settle``        what an outcome, and what is seen, change in the state
 ``comparison``    which volumes of a pool Incus does not know: read before a pool is validated

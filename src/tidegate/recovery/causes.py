@@ -14,6 +14,7 @@ from tidegate.core import ids
 from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, PoolName, Subject, SubjectKind
 from tidegate.core.snapshot import Snapshot
+from tidegate.recovery import local_truth
 from tidegate.recovery.state import pace_key
 
 
@@ -102,8 +103,9 @@ def blame(
         return Blame(fault=Fault.REFUSED, key=pace_key(instance))
     if code in _UNREACHED:
         return Blame(fault=Fault.INFRASTRUCTURE, key=str(ids.INCUS))
+    spared = local_truth.spared(snapshot)
     for state in reversed(tuple(report.chain(own))):
-        if state.subject != own and not state.ready:
+        if state.subject != own and not state.ready and state.subject.kind not in spared:
             return Blame(fault=Fault.INFRASTRUCTURE, key=str(state.subject))
     return Blame(fault=Fault.OWN, key=str(own))
 

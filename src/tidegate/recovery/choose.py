@@ -204,7 +204,12 @@ class _Actor:
             elif verdict.turn is Turn.ACTS and standing.pool is not None:
                 going = True
                 pool = standing.pool.name
-                self._begin(ValidatePool(**self._name(standing.subject), pool=pool))
+                named = self._name(standing.subject)
+                self._begin(
+                    ValidatePool(
+                        id=named["id"], cause=named["cause"], pool=pool, local=survey.local
+                    )
+                )
             verdicts.append(verdict)
         return tuple(verdicts)
 

@@ -5,6 +5,7 @@ Only facts and findings are looked at here, not budgets: those are :mod:`~tidega
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -14,7 +15,7 @@ from tidegate.core.finding import Report
 from tidegate.core.ids import InstanceId, Subject, SubjectKind
 from tidegate.core.snapshot import Liveness, Snapshot, Source
 from tidegate.health.intent import Will
-from tidegate.recovery import desire
+from tidegate.recovery import desire, local_truth
 from tidegate.recovery.state import RecoveryState
 
 UNAVAILABLE = "Unavailable"
@@ -47,6 +48,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[Standing, ...] = ()
     instances: tuple[Standing, ...] = ()
     """In Incus's order of starting."""
+    local: bool = False
+    """No controller is waited for: Incus is answered on local truth."""
 
 
 def survey(state: RecoveryState, snapshot: Snapshot, report: Report) -> Survey:
@@ -63,6 +66,7 @@ def survey(state: RecoveryState, snapshot: Snapshot, report: Report) -> Survey:
         closed=closed(snapshot, report),
         pools=tuple(_pool(pools[name], needed, snapshot, report) for name in sorted(pools)),
         instances=standings,
+        local=local_truth.holds(snapshot),
     )
 
 
@@ -90,8 +94,10 @@ def closed(snapshot: Snapshot, report: Report) -> str | None:
     return None
 
 
-def unready(subject: Subject, report: Report) -> tuple[Subject, ...]:
-    """Return what ``subject`` rests on, directly or not, and cannot be used now; the ground first.
+def unready(
+    subject: Subject, report: Report, spared: AbstractSet[SubjectKind] = frozenset()
+) -> tuple[Subject, ...]:
+    """Return what ``subject`` rests on, directly or not, and cannot be used now; the ground first. ``spared`` is not waited for.
 
     From a pool the way does not go down to LINSTOR's storage pools when an instance is asked about: they carry other
     instances' volumes too, and the instance's own volumes name theirs. A subject that nobody judged is itself unready.
@@ -108,7 +114,7 @@ def unready(subject: Subject, report: Report) -> tuple[Subject, ...]:
             continue
         seen.add(below)
         state = report.state(below)
-        if state is None or not state.ready:
+        if below.kind not in spared and (state is None or not state.ready):
             missing[below] = None
         for rest in state.rests_on if state is not None else ():
             past_pool = below.kind is SubjectKind.POOL and rest.kind is SubjectKind.STORAGE_POOL
@@ -126,7 +132,9 @@ def _instance(
 ) -> Standing:
     subject = ids.instance(facts.id)
     wish = desire.will(facts, snapshot, state, failed)
-    waits_for = unready(subject, report) if wish is Will.START else ()
+    waits_for: tuple[Subject, ...] = ()
+    if wish is Will.START:
+        waits_for = unready(subject, report, local_truth.spared(snapshot))
     return Standing(subject=subject, will=wish, waits_for=waits_for, instance=facts)
 
 
@@ -161,7 +169,8 @@ def _pool(
     if top is not None and not top.wanted and not volumes:
         return Standing(subject=subject, will=Will.OFF, pool=facts)
     below = top.rests_on if top is not None else ()
-    waits_for = (subject,) if not below else _unready_below_pool(below, report)
+    spared = local_truth.spared(snapshot)
+    waits_for = (subject,) if not below else _unready_below_pool(below, report, spared)
     if not waits_for and not any(report.ready(volume) for volume in volumes):
         waits_for = volumes or (subject,)
     return Standing(subject=subject, will=Will.START, waits_for=waits_for, pool=facts)
@@ -175,11 +184,14 @@ def _left(facts: PoolFacts) -> str:
     return f"its status is {facts.status}: that is a person's to decide"
 
 
-def _unready_below_pool(below: tuple[Subject, ...], report: Report) -> tuple[Subject, ...]:
+def _unready_below_pool(
+    below: tuple[Subject, ...], report: Report, spared: AbstractSet[SubjectKind]
+) -> tuple[Subject, ...]:
     missing = {s for s in below if not report.ready(s)}
     for subject in below:
         missing |= {s.subject for s in report.chain(subject) if not s.ready}
-    return tuple(sorted(missing, key=lambda found: (found.kind.depth, found.name)))
+    waits_for = (found for found in missing if found.kind not in spared)
+    return tuple(sorted(waits_for, key=lambda found: (found.kind.depth, found.name)))
 
 
 def _in_pool(

@@ -108,7 +108,8 @@ class Act:
             return self._end(OutcomeKind.VOID, "Incus is still in its own first pass")
         if incus.pool_status(action.pool) != "Unavailable":
             return self._end(OutcomeKind.VOID, "it is mounted by now")
-        if world.lives[world.local].status is not Status.ONLINE:
+        told = self._controller_answers() or not action.local
+        if told and world.lives[world.local].status is not Status.ONLINE:
             return self._end(OutcomeKind.VOID, "the satellite is not ONLINE any more")
         if incus.world.unknown_volumes.get(action.pool):
             return self._end(OutcomeKind.FAILED, "resources unknown to Incus", "pool.unknown")
@@ -201,8 +202,7 @@ class Act:
         """As the actuator does it, with the satellite's own log in the place of false ONLINE's fault."""
         world = self._world
         connection, life = world.connection, world.lives[action.node]
-        trouble = any(world.fault(kind) is not None for kind in CONTROLLER_KINDS)
-        if trouble or not connection.controller_runs():
+        if not self._controller_answers():
             return self._end(
                 OutcomeKind.FAILED, "the controller does not answer", "controller.refused"
             )
@@ -217,6 +217,10 @@ class Act:
         world.look_again()
         self._await_connected(action, world.now + SEEN_WITHIN)
         return None
+
+    def _controller_answers(self) -> bool:
+        trouble = any(self._world.fault(kind) is not None for kind in CONTROLLER_KINDS)
+        return not trouble and self._world.connection.controller_runs()
 
     def _await_connected(self, action: ReconnectSatellite, until: float) -> None:
         if self._world.lives[action.node].status in {Status.CONNECTED, Status.ONLINE}:

@@ -147,6 +147,7 @@ def _devices_first(schedule: Schedule, seed: int) -> Schedule:
         torn=tuple(name for name in names if chance.random() < 0.2),
         gone=tuple(f"{PREFIX}old{number}" for number in range(chance.choice((0, 0, 1, 2)))),
         devices_killed=chance.choice((None, None, round(chance.uniform(0.5, 3.0), 2))),
+        local_truth=random.Random(f"{seed}/local").random() < 1 / 2,
     )
 
 

@@ -28,7 +28,7 @@ from tidegate.core.ids import NodeName, UnitName, VolumeId
 from tidegate.core.snapshot import Liveness, Observation, Snapshot, Source
 from tidegate.core.trouble import Trouble
 from tidegate.probes import base, translate_drbd, translate_incus, translate_linstor
-from tidegate.sim import drbd_text, faults
+from tidegate.sim import drbd_text, faults, guarded
 from tidegate.sim.incus import views
 from tidegate.sim.incus.daemon import Daemon, Phase
 from tidegate.sim.incus.model import IncusModel
@@ -54,7 +54,8 @@ _PHASES: Final = {
 class Looks:
     """The probes of one simulated node."""
 
-    def __init__(self, world: LinstorWorld, incus: IncusModel) -> None:
+    def __init__(self, world: LinstorWorld, incus: IncusModel, *, guard: bool = False) -> None:
+        self._guard = guard
         self._world = world
         self._incus = incus
         self._node = NodeName(world.local)
@@ -84,6 +85,7 @@ class Looks:
             self.drbd(),
             self.devices(snapshot, wanted),
             self.incus(),
+            guarded.seen(self.now) if self._guard else None,
         )
         found = [seen for seen in looks if seen is not None]
         self._seen = [seen for seen in found if seen.source is not Source.DEVICES]

@@ -76,7 +76,9 @@ class Patience:
             return (
                 False  # without DRBD among the layers the judge does not mind; Incus's driver does
             )
-        ground = (ids.SATELLITE, ids.CONTROLLER, ids.HOST) if remote else ()
+        ground = [ids.SATELLITE, ids.CONTROLLER, ids.HOST] if remote else []
+        if remote and self._schedule.local_truth and not report.ready(ids.CONTROLLER):
+            ground = [ids.HOST]
         return all(report.ready(subject) for subject in (*below, *ground))
 
     # --- the models' truth -----------------------------------------------------------------------

@@ -37,6 +37,7 @@ from tidegate.sim.acts import CALL, Act
 from tidegate.sim.deeds import Deeds
 from tidegate.sim.early import DevicesFirst
 from tidegate.sim.foreign import ForeignFront
+from tidegate.sim.guarded import GuardedFront, Known
 from tidegate.sim.incus.model import IncusModel
 from tidegate.sim.linstor.front import LinstorFront
 from tidegate.sim.linstor.world import LinstorWorld
@@ -135,8 +136,9 @@ class Simulation:
         self.schedule = schedule
         self.world = LinstorWorld(schedule.scenario, epoch=schedule.server.epoch)
         self.clock = self.world.clock
+        self._alive_at = AGENT_AT if with_tidegate else math.inf
         fronts: dict[str, StorageFront] = {
-            pool.name: LinstorFront(self.world, pool=pool.name)
+            pool.name: self._front(pool.name)
             if pool.is_remote
             else ForeignFront(self.world, pool.name)
             for pool in schedule.server.pools
@@ -159,7 +161,6 @@ class Simulation:
         self.cycles = 0
         self._kept = kept
         self._planner = planner
-        self._alive_at = AGENT_AT if with_tidegate else math.inf
         self._acts: list[Act] = []
         self._outcomes: list[Outcome] = []
         self._wishes: list[Event] = []
@@ -172,6 +173,17 @@ class Simulation:
         deeds = Deeds(self.incus, self.watch, self)
         for happening in schedule.happenings:
             self.clock.at(happening.at, functools.partial(deeds.do, happening))
+
+    def _front(self, pool: str) -> StorageFront:
+        if not self.schedule.local_truth or math.isinf(self._alive_at):
+            return LinstorFront(self.world, pool=pool)
+        return GuardedFront(self.world, self._knows, pool=pool)
+
+    def _knows(self) -> Known | None:
+        """Return what our guard is told; None while the agent is away: then the controller's own answers pass."""
+        if self.report is None or self.clock.now < self._alive_at:
+            return None
+        return Known(snapshot=self.snapshot, report=self.report, leased=self._wants_mount)
 
     def run(self, *, until_good: bool = False, until_broken: bool = False) -> Result:
         """Boot, and go on to the horizon; or only until everything is well, or until a rule is broken."""
@@ -232,7 +244,8 @@ class Simulation:
 
     # --- the agent -------------------------------------------------------------------------------
     def _begin_agent(self) -> None:
-        self.looks = Looks(self.world, self.incus)
+        self.looks = Looks(self.world, self.incus, guard=self.schedule.local_truth)
+        self._wants_mount = False
         self.state = RecoveryState()
         self.report = None
         self._wake_at = None
@@ -263,6 +276,9 @@ class Simulation:
                 self.watch.paused = isinstance(event, Paused)
             given = self._planner(self.state, event, self.snapshot, self.report, self.policy)
             self.state, self._wake_at = given.state, given.wake_at
+            self._wants_mount = any(
+                one.standing.pool is not None and one.standing.can for one in given.verdicts
+            )
             self.watch.says(given.sentence)
             for action in given.actions:
                 self._act(action)

@@ -87,6 +87,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     devices_first: bool = False
     """``tidegate-devices.service`` is enabled."""
+    local_truth: bool = False
+    """Incus asks our guard, which answers on local truth where no controller can be asked (``guard.local_truth``)."""
     torn: tuple[str, ...] = ()
     """Resources whose kept file a power loss has torn; matters to devices-first alone, as what follows."""
     gone: tuple[str, ...] = ()

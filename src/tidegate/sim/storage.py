@@ -103,6 +103,10 @@ class StorageFront(Protocol):
         """Load the driver and mount the pool: module and satellite binary there, controller answers, own node ONLINE."""
         ...
 
+    def list_volumes(self) -> Reply:
+        """List all the pool's volumes, as `recover/validate` does once the pool is mounted."""
+        ...
+
     def prepare_volume(self, volume: IncusVolume) -> Reply:
         """Find the volume's resource, make it available on this node, ask for its device, open and mount it."""
         ...

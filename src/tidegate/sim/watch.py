@@ -214,7 +214,10 @@ class Watch:
             self.broken("recover/validate before Incus is ready")
         if self._incus.pool_status(action.pool) != "Unavailable":
             self.broken("recover/validate on a pool that is mounted")
-        if self._world.lives[self._world.local].status is not Status.ONLINE:
+        if action.local and not self._schedule.local_truth:
+            self.broken("recover/validate on local truth, which nobody wanted")
+        online = self._world.lives[self._world.local].status is Status.ONLINE
+        if not online and not action.local:
             self.broken("recover/validate while the satellite is not ONLINE")
 
     def _starts(self, action: StartInstance, report: Report) -> None:
@@ -242,7 +245,8 @@ class Watch:
 
     def _storage(self, who: InstanceId, report: Report) -> None:
         """Nothing before its device is ready, nothing against the rule on split brain."""
-        if not report.ready(ids.SATELLITE):
+        local = self._schedule.local_truth and not report.ready(ids.CONTROLLER)
+        if not local and not report.ready(ids.SATELLITE):
             self.broken(f"starts {who} while the satellite is not believed")
         for resource in self._schedule.resources_of(who):
             self._resource(who, resource)

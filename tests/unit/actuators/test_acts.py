@@ -34,7 +34,8 @@ from tidegate.core.action import (
     StartUnit,
     ValidatePool,
 )
-from tidegate.core.ids import NodeName, PoolName, UnitName
+from tidegate.core.facts import DefinitionFacts
+from tidegate.core.ids import NodeName, PoolName, ResourceName, UnitName
 from tidegate.core.trouble import Trouble
 from tidegate.probes import translate_incus
 from tidegate.sim import faults
@@ -43,7 +44,7 @@ from tidegate.sim.faults import Fault, FaultKind
 from tidegate.sim.incus.daemon import Phase
 from tidegate.sim.incus.values import InstanceSpec, MemberSpec, ServerSpec, instance_id
 from tidegate.sim.linstor.node import Status
-from tidegate.sim.storage import Failed
+from tidegate.sim.storage import Done, Failed
 
 C1 = instance_id("c1")
 DONE, VOID, FAILED, UNCERTAIN = (
@@ -92,7 +93,7 @@ async def rig(directory: Path, *faults: Fault, **more: Any) -> AsyncIterator[Rig
     node = nodes.node(directory, *faults, **{"containers": ("c1",), **more})
     async with node.running(), IncusClient(node.incus_socket) as incus:
         linstor = LinstorClient(Endpoints(urls=(node.linstor_face.url,)))
-        pools = PoolActuator(incus, lambda: linstor, lambda: NodeName("n1"))
+        pools = PoolActuator(incus, lambda: linstor, lambda: NodeName("n1"), lambda: KEPT)
         yield Rig(
             node,
             incus,
@@ -112,6 +113,8 @@ async def rig(directory: Path, *faults: Fault, **more: Any) -> AsyncIterator[Rig
         await linstor.aclose()
 
 
+KEPT: list[DefinitionFacts] = []
+"""The resource definitions that were kept for local truth, as a test sets them."""
 LOG: list[str] = []
 """The satellite's lines, as a test sets them."""
 
@@ -187,6 +190,45 @@ async def test_a_pool_that_cannot_be_mounted_is_a_failure(
         assert kind is FAILED
         assert code == "incus.error"
         assert it.node.incus.pool_status("remote") == "Unavailable"
+
+
+async def test_without_a_controller_what_was_kept_is_compared_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """contract.md safety 2: unknown, or nothing known at all, means that nothing is called."""
+    local = msgspec.structs.replace(validate(), local=True)
+    async with rig(tmp_path, Fault(kind=FaultKind.CONTROLLER_REFUSES)) as it:
+        await it.ready()
+        front = it.node.incus.world.fronts["remote"]
+        monkeypatch.setattr(front, "mount_pool", lambda: Done(took=0.0))
+        monkeypatch.setattr(f"{__name__}.KEPT", [])
+        assert await it.does(local) == (FAILED, "pool.volumes-not-known")
+        KEPT.extend([definition("c1"), definition("lost")])
+        assert await it.does(local) == (FAILED, "pool.unknown-volumes")
+        KEPT[1] = DefinitionFacts(name=ResourceName("strange"), resource_group="remote")
+        assert await it.does(local) == (FAILED, "pool.unknown-volumes")
+        assert it.node.incus.world.validations == []
+        KEPT.pop()
+        # That its volumes cannot be listed afterwards is no harm: the pool's status counts.
+        assert await it.does(local) == (DONE, "pool.mounted")
+        assert it.node.incus.pool_status("remote") == "Created"
+
+
+async def test_a_controller_that_answers_after_all_has_the_say(tmp_path: Path) -> None:
+    local = msgspec.structs.replace(validate(), local=True)
+    async with rig(tmp_path, offline(None)) as it:
+        await it.ready()
+        assert await it.does(local) == (VOID, "satellite.not-online")
+        assert it.node.incus.world.validations == []
+
+
+def definition(name: str) -> DefinitionFacts:
+    return DefinitionFacts(
+        name=ResourceName(f"rd-{name}"),
+        resource_group="remote",
+        aux_name=f"incus-volume-{name}",
+        aux_type="containers",
+    )
 
 
 async def test_a_controller_that_does_not_answer_voids_nothing_and_nothing_is_called(

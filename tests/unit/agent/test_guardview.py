@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests import health_facts as facts
 from tests.health_facts import RD, VOL, world
@@ -10,13 +11,16 @@ from tests.health_facts import RD, VOL, world
 from tidegate.agent import guardview
 from tidegate.agent.guardview import Kept, Memory
 from tidegate.config.policy import HealthPolicy
-from tidegate.core.facts import IncusFacts, IncusPhase, OpenResult, PlacedVolume
+from tidegate.core import ids
+from tidegate.core.facts import DefinitionFacts, IncusFacts, IncusPhase, OpenResult, PlacedVolume
 from tidegate.core.finding import Report
-from tidegate.core.ids import BootId, ResourceName
+from tidegate.core.ids import BootId, ResourceName, VolumeId
 from tidegate.core.snapshot import Snapshot, Source
+from tidegate.guard.asking import Definition
 from tidegate.guard.bar import Bar, Over, Standing
 from tidegate.guard.volumes import Held
 from tidegate.health import judge
+from tidegate.recovery import local_truth
 
 DEVICE = f"/dev/drbd{facts.MINOR}"
 FRESH = Memory.fresh(BootId("boot"))
@@ -231,8 +235,8 @@ def alone(**sections: Any) -> Snapshot:
 def test_with_the_controller_gone_a_usable_drbd_device_is_told() -> None:
     snapshot = alone()
     report = judged(snapshot)
-    assert guardview.local_devices(snapshot, report, RD) == {"0": DEVICE}
-    assert guardview.wanted_resources(report) == (RD,)
+    assert local_truth.devices(snapshot, report, RD) == {"0": DEVICE}
+    assert local_truth.wanted_resources(report) == (RD,)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +250,41 @@ def test_with_the_controller_gone_a_usable_drbd_device_is_told() -> None:
 )
 def test_what_may_not_be_used_is_not_told(sections: dict[str, Any]) -> None:
     snapshot = alone(**sections)
-    assert guardview.local_devices(snapshot, judged(snapshot), RD) == {}
+    assert local_truth.devices(snapshot, judged(snapshot), RD) == {}
+
+
+def test_the_pool_is_mounted_when_all_is_usable_or_something_is_and_recovery_wants_it() -> None:
+    report = judged(alone())
+    assert local_truth.may_mount(alone(), report, leased=False)
+    none = alone(drbd={})
+    for leased in (False, True):
+        assert not local_truth.may_mount(none, judged(none), leased=leased)
+    second = msgspec.structs.replace(
+        report.subjects[f"volume/{VOL}"], subject=ids.volume(VolumeId(ResourceName("rd-x"), 0))
+    )
+    more = msgspec.structs.replace(report, subjects={**report.subjects, "x": second})
+    assert not local_truth.may_mount(alone(), more, leased=False)
+    assert local_truth.may_mount(alone(), more, leased=True)
+
+
+def test_what_is_kept_of_all_definitions_is_joined_by_what_was_seen_since() -> None:
+    """A resource that Incus did not make is kept, too: what it is cannot be told (contract.md safety 2)."""
+    strange = DefinitionFacts(name=ResourceName("strange"), resource_group="remote")
+    seen = alone(definitions={"strange": strange})
+    kept = Kept(
+        definitions=(
+            Definition(name=RD, resource_group="remote", aux_name="a", aux_type="containers"),
+        )
+    )
+    found = {one.name: one for one in guardview.definitions(kept, seen)}
+    assert set(found) == {RD, "strange"}
+    assert found[ResourceName("strange")] == strange
+    assert found[RD].aux_type == "containers"
 
 
 def test_another_resource_is_not_told() -> None:
     snapshot = alone()
-    assert guardview.local_devices(snapshot, judged(snapshot), ResourceName("other")) == {}
+    assert local_truth.devices(snapshot, judged(snapshot), ResourceName("other")) == {}
 
 
 def test_essence_changes_with_what_is_kept() -> None:

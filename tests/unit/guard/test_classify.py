@@ -65,5 +65,11 @@ def test_the_map_of_volumes_is_looked_at_for_local_truth_only() -> None:
     assert named is not None
     assert named.kind is CallClass.DEFINITIONS
     assert identity(found.partition("?")[2]) == ("incus-volume-c1", "containers")
-    assert classify(call("GET", "/v1/resource-definitions?"), N1, local_truth=True) is None
+    for target in ("/v1/resource-definitions?", "/v1/resource-definitions"):
+        assert classify(call("GET", target), N1, local_truth=False) is None
+        whole = classify(call("GET", target), N1, local_truth=True)
+        assert whole is not None
+        assert whole.kind is CallClass.DEFINITIONS
+    other = "/v1/resource-definitions?resource_definitions=a"
+    assert classify(call("GET", other), N1, local_truth=True) is None
     assert classify(call("GET", found + "&limit=1"), N1, local_truth=True) is None

@@ -61,6 +61,15 @@ def test_all_that_incus_needs_to_start_an_instance_is_answered() -> None:
     ]
 
 
+def test_all_definitions_are_listed_as_kept() -> None:
+    """What recover/validate asks for once the pool is mounted (facts/incus.md L60)."""
+    (found,) = body("GET", "/v1/resource-definitions?")
+    assert (found["name"], found["resource_group_name"]) == ("rd-c1", "remote")
+    assert found["props"]["Aux/Incus/type"] == "containers"
+    nothing = msgspec.structs.replace(LOCAL, definitions=())
+    assert answered("GET", "/v1/resource-definitions?", nothing) is None
+
+
 @pytest.mark.parametrize(
     ("method", "target", "changes"),
     [

@@ -11,6 +11,7 @@ from tidegate.core import ids
 from tidegate.core.action import Action, Outcome, OutcomeKind
 from tidegate.core.drbd import DrbdResource
 from tidegate.core.facts import (
+    GuardFacts,
     HostFacts,
     IncusFacts,
     IncusPhase,
@@ -112,6 +113,8 @@ class World:
         self.host = HostFacts(drbd_module="9.2.16", satellite_present=True, satellite_listens=True)
         self.findings: list[Finding] = []
         self.drbd: dict[str, DrbdResource] | None = None
+        self.linstor = Liveness.UP
+        self.guard: GuardFacts | None = None
         self.policy = POLICY
         self.state = RecoveryState()
         self.last: Step | None = None
@@ -141,7 +144,8 @@ class World:
             sources={
                 Source.INCUS: SourceState(liveness=self.liveness),
                 Source.SYSTEMD: up,
-                Source.LINSTOR: up,
+                Source.LINSTOR: SourceState(liveness=self.linstor),
+                Source.GUARD: up if self.guard is not None else SourceState(liveness=Liveness.OFF),
             },
             units=Fact(value=self.units, source=Source.SYSTEMD, at=seen, since=seen),
             host=Fact(value=self.host, source=Source.HOST, at=seen, since=seen),
@@ -153,6 +157,9 @@ class World:
             pools=fact({REMOTE: pool}),
             instances=fact(dict(self.instances)),
             warnings=fact(tuple(self.warnings)),
+            guard=None
+            if self.guard is None
+            else Fact(value=self.guard, source=Source.GUARD, at=seen, since=seen),
             wanted=self._map() if self.wanted else None,
         )
 

@@ -117,6 +117,9 @@ class Pools:
         if refusal is not None:
             return refusal
         self.unavailable.discard(pool)
+        reply = yield from self.ask(world.fronts[pool].list_volumes)
+        if isinstance(reply, Failed):
+            return Refusal(f'Failed checking volumes on pool "{pool}": {reply.text}')
         yield world.timings.validate
         for volume in world.unknown_volumes.get(pool, ()):
             if (yield from self.prepare(volume)) is None:

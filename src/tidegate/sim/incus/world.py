@@ -182,6 +182,10 @@ class LocalFront:
         """Mount it: a directory is always there."""
         return Done(took=self._took)
 
+    def list_volumes(self) -> Reply:
+        """Read the directory."""
+        return Done()
+
     def prepare_volume(self, volume: IncusVolume) -> Reply:  # noqa: ARG002 - the protocol's signature
         """Nothing to do."""
         return Done()

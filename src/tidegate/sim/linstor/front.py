@@ -24,6 +24,7 @@ _SYN_AGAIN = (1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0)
 """Seconds after the first SYN when Linux sends it again; after the last one it gives up."""
 _MOUNT_TRIES = 10.0
 """Seconds that Incus tries mount(2), 20 times half a second apart (facts/incus.md L71)."""
+_LIST = "list"
 _PANIC = "panic: runtime error: index out of range [0] with length 0"
 Steps = Generator[Wait, None, Reply]
 
@@ -71,6 +72,10 @@ class LinstorFront:
     def mount_pool(self) -> Reply:
         """Load the driver, make the client, ask for the own node."""
         return self.load_driver() or self._ask("pool", self._mount())
+
+    def list_volumes(self) -> Reply:
+        """Ask for all resource definitions (facts/incus.md L60)."""
+        return self._ask(_LIST, self._list())
 
     def prepare_volume(self, volume: IncusVolume) -> Reply:
         """The REST triple, open(2), mount(2) (facts/incus.md L52, L70, L71)."""
@@ -125,6 +130,8 @@ class LinstorFront:
         """The first request of what ``key`` names, for the text of a connection error."""
         if key == "pool":
             return f"/v1/nodes/{self.world.local}"
+        if key == _LIST:
+            return "/v1/resource-definitions"
         kind, name, _ = key.rsplit("/", 2)
         props = f"Aux/Incus/name={self.prefix}{name}", f"Aux/Incus/type={kind}"
         return "/v1/resource-definitions?" + "&".join(f"props={quote(p, safe='')}" for p in props)
@@ -167,6 +174,15 @@ class LinstorFront:
             return Failed(text=error_text(answer), unavailable=True)
         if answer.body["connection_status"] != "ONLINE":
             return Failed(text=f"Node {local} is offline", unavailable=True)
+        return Done()
+
+    def _list(self) -> Steps:
+        failed = yield from self._connect()
+        if failed is not None:
+            return failed
+        answer = yield from self._call("GET", "/v1/resource-definitions")
+        if answer.status != 200:
+            return Failed(text=error_text(answer))
         return Done()
 
     def _prepare(self, volume: IncusVolume) -> Steps:
