@@ -282,6 +282,7 @@ async def test_devices_first_and_local_truth_need_neither_satellite_nor_controll
         if peer_away:
             await until(node, lambda: nodes.running(node) == {"d1"})
             await until(node, lambda: node.incus.pool_status("remote") == "Unavailable")
+            await booted.agent.until(waits_for_the_peer_alone)
             assert nodes.running(node) == {"d1"}
             assert node.incus.world.validations == []
             node.world.clear_faults(FaultKind.PEER_AWAY)
@@ -311,6 +312,13 @@ async def after_a_good_boot(directory: Path, *gone: Fault) -> tuple[EmbeddedNode
     shutil.copytree(before.directory / "state", node.directory / "state")
     kept = (node.directory / "state/wanted.json").read_bytes()
     return node, msgspec.json.decode(kept, type=WantedMap)
+
+
+def waits_for_the_peer_alone(status: dict[str, Any]) -> bool:
+    """The agent knows that Incus takes starts, and that the guard answers; what it has left to wait for is the peer."""
+    guard = status["sources"].get("guard", {}).get("liveness")
+    ready = nodes.subject(status, "incus").get("ready")
+    return bool(guard == "up" and ready and WAITS_FOR_PEER & nodes.codes(status))
 
 
 def all_volumes_ready(status: dict[str, Any], kept: WantedMap) -> bool:
