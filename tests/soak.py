@@ -87,7 +87,7 @@ async def soak(
 ) -> Soaked:
     """Measure the agent for ``seconds`` after everything runs and ``settle`` seconds more have passed.
 
-    So long because looks that hints ask for may at first use some seconds of CPU at once (``agent.pace.LOOK_MOST``).
+    So long because looks that hints ask for may at first use some seconds of CPU at once (``agent.pace.RESTING``).
     """
     names = tuple(f"c{number:03}" for number in range(volumes))
     quick = nodes.quick(instance_start=0.01)

@@ -13,19 +13,19 @@ class Bell:
 
     Args:
         source: Which source.
-        share: The share of a core that looks asked for by hints may use at the moment.
+        terms: What looks asked for by hints may use at the moment. For each terms there is a store of its own.
     """
 
-    def __init__(self, source: Source, share: Callable[[], float]) -> None:
+    def __init__(self, source: Source, terms: Callable[[], pace.Terms]) -> None:
         self._source = source
-        self._share = share
+        self._terms = terms
         self._rung = asyncio.Event()
         self._hinted = False
         """The next look, or the one under way, was asked for by a hint."""
         self._looking = True
         self._again = False
         self._not_before = 0.0
-        self._allowance: pace.Allowance | None = None
+        self._stores: dict[pace.Terms, pace.Allowance] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def ring(self) -> None:
@@ -47,23 +47,26 @@ class Bell:
             self._silence()
             self._timer = loop.call_at(due, self._strike)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until the bell is rung, for ``seconds`` at most; then a look begins."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until the bell is rung, for ``seconds`` at most; then a look begins. Returns whether anybody rang or hinted."""
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
         except TimeoutError:
             pass
+        asked = self._rung.is_set() or self._timer is not None
         self._rung.clear()
         self._silence()
         self._looking = True
+        return asked
 
     def looked(self, *, took: float, used: float) -> None:
         """Say that a look has ended: it ``took`` so many seconds and ``used`` so many of processor time."""
         now = asyncio.get_running_loop().time()
         if self._hinted:
             self._hinted = False
-            self._allowance = self._store(now).spent(used, now, self._share())
+            terms = self._terms()
+            self._stores[terms] = self._store(terms, now).spent(used, now, terms.share)
             self._not_before = now + pace.gap(self._source, took)
         self._looking = False
         if self._again:
@@ -80,8 +83,9 @@ class Bell:
             self._timer.cancel()
             self._timer = None
 
-    def _store(self, now: float) -> pace.Allowance:
-        return self._allowance or pace.Allowance.full(pace.LOOK_MOST, now)
+    def _store(self, terms: pace.Terms, now: float) -> pace.Allowance:
+        return self._stores.get(terms) or pace.Allowance.full(terms.most, now)
 
     def _wait(self, now: float) -> float:
-        return max(0.0, self._store(now).wait(now, self._share()))
+        terms = self._terms()
+        return max(0.0, self._store(terms, now).wait(now, terms.share))

@@ -34,7 +34,12 @@ SHARE = 10
 LONGEST_PAUSE = 1.0
 """Seconds after which a cycle runs even if nothing new was told: time alone changes verdicts (peer wait, staleness)."""
 LONGEST_REST = 5.0
-"""The same while all is well and nobody waits: with 500 volumes a judgement costs 20 ms, at every second 2 % of a core."""
+"""The same while what is wanted is ready and nobody waits: with 500 volumes a judgement costs 30 ms, at every second 3 % of a core."""
+LONGEST_QUIET = 30.0
+"""The same while there is no finding either. Then no grace runs and no fact is doubted, and a source that falls silent or grows old
+is told of by its look; what recovery wants at a moment it says (``wake_at``)."""
+BEAT = 5.0
+"""Seconds after which a loop that has nothing to judge shows that it still turns: sooner than the watchdog would end it."""
 ACTION_LIMIT = 600.0
 MOST_ORDERS = 64
 """Wishes of people that may wait for the next cycle; that many clients the control socket has at most."""
@@ -90,7 +95,8 @@ class Loop:
         self.heard: Callable[[Snapshot, Report, tuple[Verdict, ...]], None] | None = None
         """Told of each cycle: what is known, what it is worth, and what becomes of each pool and instance."""
         self.sentence = idle
-        self.last_cycle = boottime()
+        self.last_turn = boottime()
+        """When the loop last showed that it turns: it judged, or it saw that there is nothing to judge."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -150,14 +156,24 @@ class Loop:
             await self._pause()
 
     async def _pause(self) -> None:
-        limit = LONGEST_PAUSE if self._observer.is_waiting else LONGEST_REST
+        """Wait until there is something to judge."""
+        left = self._longest()
         if self._wake_at is not None:
-            limit = min(limit, max(0.0, self._wake_at - self._boottime()))
-        try:
-            async with asyncio.timeout(limit):
-                await self._observer.changed.wait()
-        except TimeoutError:
-            pass
+            left = min(left, max(0.0, self._wake_at - self._boottime()))
+        while left > 0 and not self._observer.changed.is_set():
+            part = min(left, BEAT)
+            try:
+                async with asyncio.timeout(part):
+                    await self._observer.changed.wait()
+            except TimeoutError:
+                left -= part
+                self.last_turn = self._boottime()
+
+    def _longest(self) -> float:
+        """Return the seconds after which what is known is judged again though nothing new was told."""
+        if self._observer.is_waiting:
+            return LONGEST_PAUSE
+        return LONGEST_REST if self._observer.has_findings else LONGEST_QUIET
 
     def cycle(self) -> tuple[Action, ...]:
         """Judge, decide and tell, once. Returns the actions to be done now."""
@@ -165,7 +181,7 @@ class Loop:
         report = self._observer.judge()
         actions = self._decide(report) if self._actuator is not None else ()
         self._report = self._told(report)
-        self.last_cycle = self._boottime()
+        self.last_turn = self._boottime()
         if self._recorder is not None:
             self._recorder.report(report, self.sentence)
         if self._meter is not None:

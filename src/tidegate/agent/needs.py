@@ -5,7 +5,7 @@ import msgspec
 
 from tidegate.core.finding import Report
 from tidegate.core.ids import SubjectKind, VolumeId
-from tidegate.core.snapshot import Snapshot
+from tidegate.core.snapshot import Snapshot, Source
 from tidegate.probes.base import Need, Urgency
 
 
@@ -18,7 +18,9 @@ class Needs:
         self._rests_on: tuple[object, ...] = ()
         self._need = Need()
 
-    def of(self, snapshot: Snapshot, report: Report | None, urgency: Urgency) -> Need:
+    def of(
+        self, snapshot: Snapshot, report: Report | None, urgency: Urgency, *, told: bool = False
+    ) -> Need:
         """Return what to look at now. Before the first report that is what the kept map wants."""
         if report is None or report is not self._report:
             self._report = report
@@ -27,7 +29,7 @@ class Needs:
         if rests_on != self._rests_on:
             self._rests_on = rests_on
             self._need = Need.of(snapshot, self._volumes)
-        return msgspec.structs.replace(self._need, urgency=urgency)
+        return msgspec.structs.replace(self._need, urgency=urgency, told=told)
 
 
 def _rests_on(snapshot: Snapshot, volumes: list[VolumeId]) -> tuple[object, ...]:
@@ -36,6 +38,7 @@ def _rests_on(snapshot: Snapshot, volumes: list[VolumeId]) -> tuple[object, ...]
     return (
         volumes,
         snapshot.node,
+        snapshot.source(Source.DRBD).liveness,
         None if snapshot.wanted is None else snapshot.wanted.saved_at,
         *(None if fact is None else fact.since for fact in facts),
         {name: fact.since for name, fact in snapshot.placements.items()},

@@ -15,7 +15,7 @@ from tidegate.agent.listening import Listening
 from tidegate.agent.needs import Needs
 from tidegate.clients import clock
 from tidegate.config.policy import HealthPolicy
-from tidegate.core.finding import Report
+from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import NodeName
 from tidegate.core.snapshot import SECTIONS, Liveness, Observation, Snapshot, Source, apply
 from tidegate.core.trouble import Trouble
@@ -57,7 +57,7 @@ class Observer:
         self._boot = boot
         self._boottime = boot.seconds
         self._cpu = cpu
-        self._bells = {probe.source: Bell(probe.source, self._share) for probe in probes}
+        self._bells = {probe.source: Bell(probe.source, self._terms) for probe in probes}
         self._listening = [Listening(listener, self, boot.seconds) for listener in listeners]
         self._needs = Needs()
         self._news = asyncio.Event()
@@ -95,6 +95,11 @@ class Observer:
         """Something that is wanted is not ready, as of the last report, or somebody waits for something."""
         return self._eager_since() is not None
 
+    @property
+    def has_findings(self) -> bool:
+        """Something is not as it should be, as of the last report; also while nothing was judged yet."""
+        return self.report is None or self.report.grade is not Grade.OK
+
     def attend(self) -> None:
         """Say that somebody waits, for some seconds from now on: whatever it is for, it is looked at as if it were wanted."""
         now = self._boottime()
@@ -103,6 +108,7 @@ class Observer:
             began = now
         self._attended = (began, now)
         if began == now:
+            self.changed.set()  # who asks is told how things stand, without waiting for news
             self.hint(*self._bells)
 
     def _urgency(self) -> Urgency:
@@ -170,9 +176,10 @@ class Observer:
         bell = self._bells[probe.source]
         if self._is_put_off(probe.source):
             await asyncio.sleep(self._put_off)
+        told = False
         while True:
             began, used = self._boottime(), self._cpu()
-            self._take(await self._look(probe))
+            self._take(await self._look(probe, told=told))
             self._looks[probe.source] += 1
             self._looked.set()
             cost = self._boottime() - began
@@ -184,16 +191,16 @@ class Observer:
                 waiting_since=self._eager_since(),
                 cost=cost,
             )
-            await bell.wait(pause)
+            told = await bell.wait(pause)
 
     def _is_put_off(self, source: Source) -> bool:
         return self._put_off > 0 and source.is_optional
 
-    def _share(self) -> float:
-        return pace.LOOK_WAITING if self.is_waiting else pace.LOOK_REST
+    def _terms(self) -> pace.Terms:
+        return pace.WAITING if self.is_waiting else pace.RESTING
 
-    async def _look(self, probe: Probe) -> Observation:
-        need = self._needs.of(self.snapshot, self.report, self._urgency())
+    async def _look(self, probe: Probe, *, told: bool) -> Observation:
+        need = self._needs.of(self.snapshot, self.report, self._urgency(), told=told)
         try:
             async with asyncio.timeout(LOOK_LIMIT):
                 return await probe.look(need)

@@ -63,10 +63,6 @@ GAP = 0.02
 """Seconds between two looks at a source that hints ask for: what is told together is looked at together."""
 LONGEST_GAP = 1.0
 """Seconds after which a source that answers slowly may be looked at again if a hint asks for it."""
-LOOK_MOST = 2.0
-"""Processor seconds that looks at one source, asked for by hints, may use at once; then they go on at a share of one core."""
-LOOK_REST, LOOK_WAITING = 0.001, 0.05
-"""That share: while all is well, and while something waits. Beyond it the source is polled only, as if there were no hints."""
 READ_MOST = 20_000.0
 """Units of work (``Heard.work``, 10 µs each) that reading one stream of hints may take at once."""
 READ_REST, READ_WAITING = 300.0, 5_000.0
@@ -98,6 +94,21 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     def wait(self, now: float, rate: float, *, enough: float = 0.0) -> float:
         """Return the seconds until more than ``enough`` is left; 0 or less when it is."""
         return (enough - self.now(now, rate)) / rate
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What looks at one source may use that hints ask for. Beyond it the source is polled only, as if there were no hints."""
+
+    most: float
+    """Processor seconds at once."""
+    share: float
+    """Share of a core at which they go on then."""
+
+
+WAITING = Terms(most=2.0, share=0.05)
+"""While something waits."""
+RESTING = Terms(most=0.5, share=0.0004)
+"""While all is well. A store of its own: what a noisy stream uses up at rest is not missing when something waits again."""
 
 
 def gap(source: Source, took: float) -> float:

@@ -127,7 +127,7 @@ async def _tell_systemd(loop: Loop, boottime: Callable[[], float]) -> None:
     interval = notify.watchdog_interval()
     told = ""
     while True:
-        alive = boottime() - loop.last_cycle < STUCK_AFTER
+        alive = boottime() - loop.last_turn < STUCK_AFTER
         messages = ["WATCHDOG=1"] if interval is not None and alive else []
         if loop.sentence != told:
             told = loop.sentence

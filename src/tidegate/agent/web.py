@@ -59,7 +59,7 @@ class Scene(Protocol):
         """What recovery does now, or why nothing."""
 
     @property
-    def last_cycle(self) -> float:
+    def last_turn(self) -> float:
         """Seconds since boot at which the loop last judged."""
 
 
@@ -124,7 +124,7 @@ class _Answers:
         return _json(shown, status=status, content_type="application/health+json")
 
     async def livez(self, _request: web.Request) -> web.Response:
-        silent = self._boottime() - self._scene.last_cycle
+        silent = self._boottime() - self._scene.last_turn
         if silent < STUCK_AFTER:
             return _lines(200, "alive")
         return _lines(503, f"the loop has not judged for {silent:.0f} s")

@@ -52,6 +52,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     """Wanted resources, whose placements are looked at."""
     certain: frozenset[ResourceName] = frozenset()
     """Of these, those of which this kernel knows all: DRBD is connected to every peer."""
+    held: frozenset[str] = frozenset()
+    """Wanted volumes ``RD/NR`` that by this kernel's word are open for somebody, with nothing in the way of reads."""
     volumes: Mapping[str, str | None] = {}
     """Wanted volumes ``RD/NR`` -> the device path that LINSTOR or DRBD names, None while unknown."""
     instances: tuple[InstanceId, ...] = ()
@@ -63,6 +65,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     peers: Mapping[NodeName, Peer] = {}
     """Peers that DRBD is not connected to."""
     urgency: Urgency = Urgency.FAST
+    told: bool = False
+    """The look was asked for, because something was told; else its time has come."""
 
     @classmethod
     def of(
@@ -74,6 +78,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             resources=resources,
             certain=frozenset(name for name in resources if _is_certain(snapshot, name)),
+            held=frozenset(str(volume) for volume in wanted if _is_held(snapshot, volume)),
             volumes={str(volume): device_path(snapshot, volume) for volume in wanted},
             instances=_known_instances(snapshot),
             storage=_storage(snapshot),
@@ -110,6 +115,20 @@ def _known_instances(snapshot: Snapshot) -> tuple[InstanceId, ...]:
 def _is_certain(snapshot: Snapshot, name: ResourceName) -> bool:
     found = snapshot.drbd.value.get(name) if snapshot.drbd else None
     return found is not None and found.knows_all
+
+
+def _is_held(snapshot: Snapshot, volume: VolumeId) -> bool:
+    """Return True when DRBD says that the device works at this moment: a Primary is open, or was promoted to be.
+
+    Its own state alone, with local data and quorum: what rests on a peer may hang, and is looked at.
+    """
+    if snapshot.drbd is None or snapshot.source(Source.DRBD).liveness is not Liveness.UP:
+        return False
+    found = snapshot.drbd.value.get(volume.resource)
+    if found is None or found.role != "Primary" or found.suspended != "no":
+        return False
+    device = next((one for one in found.devices if one.number == volume.number), None)
+    return device is not None and device.disk == "UpToDate" and device.quorum
 
 
 def _storage(snapshot: Snapshot) -> dict[str, tuple[str, str]]:

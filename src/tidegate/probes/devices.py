@@ -14,6 +14,9 @@ from tidegate.probes import base
 
 AGAIN: Final = 5.0
 """Seconds between two openings of a device that opened, or hung, the last time; any other is tried at every look."""
+IN_TURN: Final = 8
+"""At rest a look opens so large a part of the devices that DRBD says are open and work, one part after another; what they are is
+confirmed by that word meanwhile. DRBD and ``/dev`` tell of changes, and then all are opened."""
 AT_ONCE: Final = 4
 LIMIT: Final = 9.0
 
@@ -23,8 +26,7 @@ _SETTLED: Final = frozenset({OpenResult.OPENED, OpenResult.TIMED_OUT})
 class _Last(msgspec.Struct, frozen=True):
     """What was found at a path, and when."""
 
-    path: str
-    opened: OpenResult
+    facts: DeviceFacts
     at: float
 
 
@@ -37,16 +39,23 @@ class DevicesProbe:
         self._client = client
         self._clock = clock
         self._last: Mapping[str, _Last] = {}
+        self._turn = 0
 
     async def look(self, need: base.Need) -> Observation:
-        """Open every wanted device whose path is known and which is due; LOST only when the helper does not work."""
+        """Open every wanted device whose path is known and which is due; LOST only when the helper does not work.
+
+        A device that is open for somebody and whose turn it is not is told of as it was last seen.
+        """
         return await base.bounded(self.source, self._clock, self._look(need))
 
     async def _look(self, need: base.Need) -> Observation:
+        confirmed = self._confirmed(need)
         due = {
             volume: path
             for volume, path in need.volumes.items()
-            if path is not None and self._is_due(volume, path, need.urgency)
+            if path is not None
+            and volume not in confirmed
+            and self._is_due(volume, path, need.urgency)
         }
         calls = base.Calls(self.source, at_once=AT_ONCE, limit=LIMIT)
         async with asyncio.TaskGroup() as group:
@@ -56,21 +65,40 @@ class DevicesProbe:
             }
         at = self._clock()
         reports = {volume: report for volume, task in tasks.items() if (report := task.result())}
-        fresh = {volume: _Last(r.path, r.opened, at) for volume, r in reports.items()}
+        devices = {volume: facts(report) for volume, report in reports.items()}
+        fresh = {volume: _Last(found, at) for volume, found in devices.items()}
         kept = {volume: last for volume, last in self._last.items() if volume in need.volumes}
         self._last = kept | fresh
         trouble = calls.troubles[0] if calls.troubles else None
         if trouble is not None and not reports:
             return base.silent(self.source, at, Liveness.LOST, trouble)
-        devices = {volume: facts(report) for volume, report in reports.items()}
-        return Observation(source=self.source, at=at, trouble=trouble, devices=devices)
+        return Observation(source=self.source, at=at, trouble=trouble, devices=confirmed | devices)
 
     def _is_due(self, volume: str, path: str, urgency: base.Urgency) -> bool:
         """Every opening makes DRBD work and tell of it; a device that hangs would hold each look up."""
         last = self._last.get(volume)
-        if last is None or last.path != path or last.opened not in _SETTLED:
+        if last is None or last.facts.path != path or last.facts.opened not in _SETTLED:
             return True
         return urgency is base.Urgency.REST or self._clock() - last.at >= AGAIN
+
+    def _confirmed(self, need: base.Need) -> dict[str, DeviceFacts]:
+        """Return what is known of the devices that are not opened now because they are open, and work, by DRBD's word."""
+        if need.told or need.urgency is not base.Urgency.REST:
+            return {}
+        known = {
+            volume: last.facts
+            for volume, last in self._last.items()
+            if volume in need.held
+            and last.facts.path == need.volumes.get(volume)
+            and last.facts.opened is OpenResult.OPENED
+        }
+        names = sorted(known)
+        part = -(-len(names) // IN_TURN)
+        first = self._turn % len(names) if names else 0
+        self._turn = first + part
+        for volume in [*names[first:], *names[:first]][:part]:
+            del known[volume]
+        return known
 
 
 def facts(report: DeviceReport) -> DeviceFacts:

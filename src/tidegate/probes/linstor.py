@@ -24,7 +24,9 @@ _EARLY: Final = 0.5
 AT_REST: Final = 20.0
 """The same at rest: less than what makes them stale."""
 IN_TURN: Final = 8
-"""At rest a look reads so large a part of the placements of which the kernel knows all anyway, one part after another."""
+"""At rest so large a part of the placements of which the kernel knows all anyway is read at a time, one part after another."""
+TURN_EVERY: Final = 9.0
+"""Seconds from one part to the next at least: less than between two looks at rest."""
 
 
 class LinstorProbe:
@@ -44,6 +46,7 @@ class LinstorProbe:
         self._next = 0
         self._known: set[ResourceName] = set()
         self._turn = 0
+        self._turned_at = float("-inf")
         self._encrypted = False
         self._silent_apis: set[str] = set()
 
@@ -137,14 +140,16 @@ class LinstorProbe:
         turned = [*names[first:], *names[:first]]
         if need.urgency is base.Urgency.REST:
             settled = [name for name in names if name in need.certain and name in self._known]
-            due = set(settled) - set(self._in_turn(settled))
-            return [name for name in turned if name not in due]
+            left = set(settled) - set(self._in_turn(settled))
+            return [name for name in turned if name not in left]
         return turned if resting else turned[:PER_LOOK]
 
     def _in_turn(self, settled: Sequence[ResourceName]) -> Sequence[ResourceName]:
-        """Return the part of ``settled`` that is read in this look."""
-        if not settled:
+        """Return the part of ``settled`` that is read in this look; none in looks between, which something told has brought about."""
+        now = self._clock()
+        if not settled or now - self._turned_at < TURN_EVERY:
             return ()
+        self._turned_at = now
         part = -(-len(settled) // IN_TURN)
         first = self._turn % len(settled)
         self._turn += part

@@ -7,6 +7,8 @@ moment of the first sight is carried from one set of facts to the next.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from tidegate.clients.drbd import state
 from tidegate.core.drbd import DrbdConnection, DrbdDevice, DrbdPath, DrbdPeerDevice, DrbdResource
 from tidegate.core.ids import NodeName, ResourceName
@@ -30,6 +32,18 @@ def resources(
             resource, now, known.get(resource.name), policies.get(resource.name)
         )
         for resource in found
+    }
+
+
+def under(
+    quorum: Mapping[str, str | None], found: Mapping[str, DrbdResource]
+) -> Mapping[str, DrbdResource]:
+    """Return ``found`` with the quorum rules in force; itself when they are what they were."""
+    if all(one.quorum_policy == quorum.get(name) for name, one in found.items()):
+        return found
+    return {
+        name: msgspec.structs.replace(one, quorum_policy=quorum.get(name))
+        for name, one in found.items()
     }
 
 

@@ -11,6 +11,7 @@ from tidegate.agent.bell import Bell
 from tidegate.core.snapshot import Source
 
 LONG = 20.0
+MOST = 2.0
 
 
 def now() -> float:
@@ -18,7 +19,8 @@ def now() -> float:
 
 
 def bell(source: Source = Source.DRBD, *, share: float = 0.05) -> Bell:
-    found = Bell(source, lambda: share)
+    terms = pace.Terms(most=MOST, share=share)
+    found = Bell(source, lambda: terms)
     found.looked(took=0.0, used=0.0)
     return found
 
@@ -65,7 +67,7 @@ async def test_hints_are_held_back_when_their_looks_have_cost_too_much() -> None
     one = bell(share=0.001)
     one.hint()
     await one.wait(LONG)
-    one.looked(took=0.3, used=2 * pace.LOOK_MOST)
+    one.looked(took=0.3, used=2 * MOST)
     one.hint()
     assert await waited(one, 0.05) >= 0.049, "it is polled, no more"
     one.looked(took=0.3, used=0.3)
@@ -84,11 +86,11 @@ async def test_polling_is_not_charged_to_hints() -> None:
 
 async def test_a_share_that_grows_counts_for_who_was_held_back() -> None:
     share = 0.001
-    one = Bell(Source.DRBD, lambda: share)
+    one = Bell(Source.DRBD, lambda: pace.Terms(most=MOST, share=share))
     one.looked(took=0.0, used=0.0)
     one.hint()
     await one.wait(LONG)
-    one.looked(took=0.1, used=pace.LOOK_MOST + 0.05)
+    one.looked(took=0.1, used=MOST + 0.05)
     one.hint()
     share = 1.0
     one.hint()

@@ -27,7 +27,7 @@ DEAR = {"prometheus_client", "aiohttp.web", "tidegate.agent.web"}
 
 class Scene:
     sentence = "waits"
-    last_cycle = 75.0
+    last_turn = 75.0
 
     @property
     def snapshot(self) -> Snapshot:

@@ -228,13 +228,18 @@ async def test_what_the_kernel_knows_is_read_in_turn_at_rest() -> None:
     need = base.Need(
         resources=names, certain=frozenset(names) - {names[3]}, urgency=base.Urgency.REST
     )
+    now = [1.0]
     probe = linstor.LinstorProbe(
         LinstorClient(Endpoints(urls=("http://127.0.0.1:1",))),
         node=NodeName("n1"),
-        clock=lambda: 1.0,
+        clock=lambda: now[0],
     )
     assert set(probe._share(need, resting=True)) == set(names), "all, the first time"
     probe._known = set(names)
-    shares = [probe._share(need, resting=True) for _ in range(8)]
+    shares = []
+    for _ in range(linstor.IN_TURN):
+        shares.append(probe._share(need, resting=True))
+        assert probe._share(need, resting=True) == [names[3]], "a look that a hint brought about"
+        now[0] += linstor.TURN_EVERY
     assert all(names[3] in share and len(share) <= 3 for share in shares)
     assert set().union(*shares) == set(names)
