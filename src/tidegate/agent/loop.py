@@ -14,6 +14,7 @@ from tidegate.agent.meter import Meter
 from tidegate.agent.muting import Muting
 from tidegate.agent.observer import Observer
 from tidegate.agent.recorder import Recorder
+from tidegate.agent.tidy import Tidy
 from tidegate.clients import errors
 from tidegate.config.policy import RecoveryPolicy
 from tidegate.core.action import Action, Outcome, OutcomeKind
@@ -67,6 +68,7 @@ class Loop:
         memory: Memory | None = None,
         meter: Meter | None = None,
         muting: Muting | None = None,
+        tidy: Tidy | None = None,
         idle: str = "",
         boottime: Callable[[], float],
         wall: Callable[[], float],
@@ -79,6 +81,7 @@ class Loop:
         self._memory = memory
         self._meter = meter
         self._muting = muting
+        self._tidy = tidy
         self._idle = idle
         self._boottime = boottime
         self._wall = wall
@@ -153,6 +156,8 @@ class Loop:
                 group.create_task(self._act(action), name=f"act-{action.id}")
             cost = self._boottime() - began
             await asyncio.sleep(max(SETTLE, min(SHARE * cost, LONGEST_PAUSE)))
+            if self._tidy is not None:
+                self._tidy.saw(rests=not self._observer.is_waiting)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -177,6 +182,7 @@ class Loop:
 
     def cycle(self) -> tuple[Action, ...]:
         """Judge, decide and tell, once. Returns the actions to be done now."""
+        stirs = self._observer.changed.is_set() or self._observer.has_findings
         self._observer.changed.clear()
         report = self._observer.judge()
         actions = self._decide(report) if self._actuator is not None else ()
@@ -188,7 +194,8 @@ class Loop:
             self._meter.saw(self._observer.snapshot, report)
         if self.heard is not None:
             self.heard(self._observer.snapshot, report, self._verdicts)
-        self._draw(report)
+        if stirs:  # else it would be the map that was drawn last
+            self._draw(report)
         self._next.set()
         self._next = asyncio.Event()
         return actions

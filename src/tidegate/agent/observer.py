@@ -4,7 +4,8 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,7 @@ from tidegate.clients import clock
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import NodeName
-from tidegate.core.snapshot import SECTIONS, Liveness, Observation, Snapshot, Source, apply
+from tidegate.core.snapshot import SECTIONS, Fact, Liveness, Observation, Snapshot, Source, apply
 from tidegate.core.trouble import Trouble
 from tidegate.health import judge
 from tidegate.probes.base import Probe, Urgency
@@ -241,7 +242,11 @@ class Observer:
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:
     """Return True when more than ages differ: a fact's ``since`` moves with its value only."""
-    return _essence(before) != _essence(after)
+    return (
+        _essence(before) != _essence(after)
+        or _differ(before.placements, after.placements)
+        or _differ(before.devices, after.devices)
+    )
 
 
 def _essence(snapshot: Snapshot) -> tuple[object, ...]:
@@ -251,7 +256,14 @@ def _essence(snapshot: Snapshot) -> tuple[object, ...]:
         # Without its latency, which is another one each time.
         (controller.url, controller.version) if controller is not None else None,
         tuple(fact.since if fact is not None else None for fact in facts),
-        tuple((key, fact.since) for key, fact in snapshot.placements.items()),
-        tuple((key, fact.since) for key, fact in snapshot.devices.items()),
         tuple((key, state.liveness, state.trouble) for key, state in snapshot.sources.items()),
+    )
+
+
+def _differ(before: Mapping[str, Fact[Any]], after: Mapping[str, Fact[Any]]) -> bool:
+    """Return True when an entry came, went, or is another one. Most looks leave most entries, or all, as they are."""
+    if before is after:
+        return False
+    return before.keys() != after.keys() or any(
+        fact is not before[key] and fact.since != before[key].since for key, fact in after.items()
     )

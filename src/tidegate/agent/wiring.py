@@ -27,6 +27,7 @@ from tidegate.agent.observer import Observer
 from tidegate.agent.pace import Pace
 from tidegate.agent.recorder import Recorder
 from tidegate.agent.starts import StartsListener
+from tidegate.agent.tidy import Tidy
 from tidegate.clients import clock, pressure
 from tidegate.clients.devices import host
 from tidegate.clients.devices.client import DeviceClient
@@ -114,6 +115,7 @@ async def open_parts(
             memory=Memory(Path(config.agent.run_dir)) if keep and act else None,
             meter=meter,
             muting=Muting(Path(config.agent.state_dir), clock.wall, may_write=keep),
+            tidy=Tidy(boot.seconds) if keep else None,
             idle=OBSERVES if keep else "",
             boottime=boot.seconds,
             wall=clock.wall,

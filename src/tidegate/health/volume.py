@@ -18,8 +18,9 @@ from tidegate.health.opinion import Doubt, Opinion
 from tidegate.health.view import Belief, View
 from tidegate.health.wants import Wants
 
-SELDOM: Final = 4.0
-"""Times ``stale_after`` for which LINSTOR's word on a placement is believed where DRBD is connected to every peer."""
+SELDOM: Final = 7.0
+"""Times ``stale_after`` for which LINSTOR's word on a placement is believed where DRBD is connected to every peer: longer than it takes
+to read all in turn (``probes.linstor.IN_TURN`` looks). What LINSTOR does to such a resource meanwhile, the kernel tells."""
 MAP_FILE: Final = "/var/lib/tidegate/wanted.json"
 
 

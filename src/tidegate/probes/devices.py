@@ -39,7 +39,6 @@ class DevicesProbe:
         self._client = client
         self._clock = clock
         self._last: Mapping[str, _Last] = {}
-        self._turn = 0
 
     async def look(self, need: base.Need) -> Observation:
         """Open every wanted device whose path is known and which is due; LOST only when the helper does not work.
@@ -86,19 +85,15 @@ class DevicesProbe:
         if need.told or need.urgency is not base.Urgency.REST:
             return {}
         known = {
-            volume: last.facts
+            volume: last
             for volume, last in self._last.items()
             if volume in need.held
             and last.facts.path == need.volumes.get(volume)
             and last.facts.opened is OpenResult.OPENED
         }
-        names = sorted(known)
-        part = -(-len(names) // IN_TURN)
-        first = self._turn % len(names) if names else 0
-        self._turn = first + part
-        for volume in [*names[first:], *names[:first]][:part]:
-            del known[volume]
-        return known
+        by_age = sorted(known, key=lambda volume: known[volume].at)
+        part = -(-len(need.held) // IN_TURN)
+        return {volume: known[volume].facts for volume in by_age[part:]}
 
 
 def facts(report: DeviceReport) -> DeviceFacts:

@@ -23,7 +23,7 @@ SELDOM: Final = 5.0
 _EARLY: Final = 0.5
 AT_REST: Final = 20.0
 """The same at rest: less than what makes them stale."""
-IN_TURN: Final = 8
+IN_TURN: Final = 16
 """At rest so large a part of the placements of which the kernel knows all anyway is read at a time, one part after another."""
 TURN_EVERY: Final = 9.0
 """Seconds from one part to the next at least: less than between two looks at rest."""

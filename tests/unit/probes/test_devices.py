@@ -132,3 +132,43 @@ async def test_a_helper_that_does_not_work_is_lost(
     assert seen.trouble.code == "device.helper"
     monkeypatch.undo()
     assert await rig.look(a="/dev/d") == {"a/0": OpenResult.OPENED}
+
+
+async def test_at_rest_what_drbd_says_is_open_is_opened_in_turn_and_stays_confirmed(
+    rig: Rig,
+) -> None:
+    """500 devices in use are not all opened every ten seconds; each is told of at every look, and opened every few."""
+    names = [f"d{number:02}" for number in range(16)]
+    for name in names:
+        rig.put(name, XFS)
+    volumes: dict[str, str | None] = {f"{name}/0": f"/dev/{name}" for name in names}
+    held = frozenset(volumes) - {"d03/0"}
+    rest = base.Need(volumes=volumes, held=held, urgency=base.Urgency.REST)
+    first = await rig.probe.look(rest)
+    assert first.devices is not None
+    for name in names:
+        (rig.root / "dev" / name).unlink()
+    gone: list[set[str]] = []
+    for _ in range(devices.IN_TURN):
+        rig.now += 10.0
+        seen = await rig.probe.look(rest)
+        assert seen.devices is not None
+        assert seen.devices.keys() == volumes.keys()
+        gone.append({name for name, found in seen.devices.items() if not found.exists})
+    assert all("d03/0" in names for names in gone), "nothing vouches for it"
+    assert 1 < len(gone[0]) <= 4
+    assert set().union(*gone) == set(volumes), "in the end each was opened"
+
+
+async def test_at_rest_what_was_told_has_all_devices_opened(rig: Rig) -> None:
+    rig.put("d", XFS)
+    volumes: dict[str, str | None] = {"a/0": "/dev/d"}
+    rest = base.Need(volumes=volumes, held=frozenset(volumes), urgency=base.Urgency.REST)
+    for _ in range(2):
+        await rig.probe.look(rest)
+    (rig.root / "dev" / "d").unlink()
+    seen = await rig.probe.look(
+        base.Need(volumes=volumes, held=frozenset(volumes), urgency=base.Urgency.REST, told=True)
+    )
+    assert seen.devices is not None
+    assert not seen.devices["a/0"].exists

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DRBD probe with a program that answers what a real drbdsetup answered."""
 
+import re
 import shlex
 from pathlib import Path
 
 from tests import recordings
 
 from tidegate.clients.drbd.client import DrbdClient
+from tidegate.core.ids import ResourceName
 from tidegate.core.snapshot import Liveness
 from tidegate.probes import base, drbd
 
@@ -146,3 +148,36 @@ async def test_a_kernel_that_failed_is_asked_no_more(tmp_path: Path) -> None:
     assert "ASSERTION x FAILED" in seen.trouble.text
     assert "reboot" in seen.trouble.hint
     assert not (tmp_path / "started").exists()
+
+
+REST = base.Need(urgency=base.Urgency.REST)
+
+
+async def test_at_rest_the_same_state_is_not_read_again_though_its_counters_move(
+    tmp_path: Path,
+) -> None:
+    events, clock = tmp_path / "events", Clock()
+    text = EVENTS.read_text()
+    events.write_text(text)
+    looked = probe(answering(tmp_path, events), clock)
+    first = await looked.look(REST)
+    events.write_text(re.sub(r" (written|sent|al-writes):\d+", r" \1:999999", text))
+    clock.now += drbd.QUORUM_EVERY
+    second = await looked.look(REST)
+    assert second.drbd is first.drbd, "nothing that is judged by has changed"
+    assert second.at == clock.now
+    assert (tmp_path / "calls").read_text().split().count("show") == 1
+    events.write_text(text.replace("disk:UpToDate", "disk:Outdated", 1))
+    third = await looked.look(REST)
+    assert third.drbd != first.drbd
+    assert (tmp_path / "calls").read_text().split().count("show") == 2
+
+
+async def test_a_quorum_rule_that_changes_alone_is_noticed(tmp_path: Path) -> None:
+    name = next(w.removeprefix("name:") for w in EVENTS.read_text().split() if w[:5] == "name:")
+    clock = Clock()
+    first = probe(answering(tmp_path, EVENTS, "[]"), clock)
+    assert {one.quorum_policy for one in ((await first.look(REST)).drbd or {}).values()} == {None}
+    answering(tmp_path, EVENTS, f'[{{"resource":"{name}","options":{{"quorum":"majority"}}}}]')
+    clock.now += drbd.QUORUM_AT_REST
+    assert ((await first.look(REST)).drbd or {})[ResourceName(name)].quorum_policy == "majority"
