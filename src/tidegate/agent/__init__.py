@@ -10,6 +10,7 @@ The agent's loop
     ``bell``      what wakes the one who looks at a source
     ``listening``  keeps one listener of events listening, within a budget
     ``loop``      the only runner: report -> recovery.step -> actions -> outcomes, again and again
+    ``tidy``      what the process does for itself when it has come to rest
     ``ending``    an event loop whose end waits for no thread
 
 What it keeps
