@@ -25,6 +25,8 @@ _LONGEST_WAIT: Final = 40.0
 _SYN_PAUSE: Final = 64.0
 """Longest pause in seconds between two SYNs of Linux within the time of a schedule."""
 _KIND = faults.FaultKind
+_HIDDEN: Final = (_KIND.DEVICE_MISSING, _KIND.DEVICE_PATH_MISSING)
+"""While one of these lasts, LINSTOR does not tell where the device is, and Incus asks nobody else."""
 
 
 class Patience:
@@ -106,8 +108,9 @@ class Patience:
         world = self._world
         placement = world.store.placement(resource, world.local)
         told = resource in world.lives[world.local].reported
-        if placement is None or not told or world.fault(_KIND.DEVICE_MISSING, resource):
-            return False  # while that fault lasts, LINSTOR does not tell of the device either
+        hidden = any(world.fault(kind, resource) is not None for kind in _HIDDEN)
+        if placement is None or not told or hidden:
+            return False
         for number, volume in enumerate(placement.volumes):
             file = world.trees[world.local].of(resource, number)
             if file is None or volume.device_path != file.path or not file.signature:
