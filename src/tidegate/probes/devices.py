@@ -14,7 +14,7 @@ from tidegate.probes import base
 
 AGAIN: Final = 5.0
 """Seconds between two openings of a device that opened, or hung, the last time; any other is tried at every look."""
-IN_TURN: Final = 8
+IN_TURN: Final = 16
 """At rest a look opens so large a part of the devices that DRBD says are open and work, one part after another; what they are is
 confirmed by that word meanwhile. DRBD and ``/dev`` tell of changes, and then all are opened."""
 AT_ONCE: Final = 4

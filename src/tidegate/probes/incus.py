@@ -14,7 +14,7 @@ import msgspec
 from tidegate.clients import errors
 from tidegate.clients.incus import wire
 from tidegate.clients.incus.client import IncusClient, Ready
-from tidegate.core.facts import IncusFacts, IncusPhase, PoolFacts, UnitFacts
+from tidegate.core.facts import IncusFacts, IncusPhase, InstanceFacts, PoolFacts, UnitFacts
 from tidegate.core.ids import InstanceId
 from tidegate.core.snapshot import Liveness, Observation, Source
 from tidegate.core.trouble import Trouble
@@ -31,6 +31,15 @@ SELDOM: Final = 5.0
 
 _SILENT: Final = frozenset({"incus.timeout", "incus.disconnected", "incus.refused"})
 _RUNS: Final = frozenset({"active", "activating", "reloading", "refreshing"})
+
+
+class _Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """The last list of instances: the mark of Incus's answer, what else it was translated by, and what came of it."""
+
+    mark: bytes
+    projects: dict[str, bool]
+    member: str | None
+    facts: dict[str, InstanceFacts]
 
 
 class IncusProbe:
@@ -63,6 +72,7 @@ class IncusProbe:
         self._daemon = IncusFacts(phase=IncusPhase.STOPPED)
         self._pools: dict[str, PoolFacts] = {}
         self._projects: dict[str, bool] = {}
+        self._listed: _Listed | None = None
         self._seldom_at = float("-inf")
         self._spared_since: float | None = None
 
@@ -149,8 +159,9 @@ class IncusProbe:
             projects = group.create_task(calls.ask(self._client.projects())) if seldom else None
             warnings = group.create_task(calls.ask(self._client.warnings())) if seldom else None
             pools = group.create_task(calls.ask(self._client.pools(member=member)))
-            listing = self._client.instances(
-                deadline=(0.8 if member is None else 0.4) * self._deadline
+            known = self._listed.mark if self._listed is not None else b""
+            listing = self._client.instances_unless(
+                known, deadline=(0.8 if member is None else 0.4) * self._deadline
             )
             instances = group.create_task(calls.ask(listing))
             status = group.create_task(calls.ask(self._member_status(member)))
@@ -162,9 +173,7 @@ class IncusProbe:
             self._seldom_at = now
         if (answers := pools.result()) is not None:
             self._pools = translate_incus.pools(answers, self._pools)
-        told = instances.result()
-        if told is None and member is not None:
-            told = await self._one_by_one(need)
+        translated = await self._translated(calls, instances.result(), member, need)
         self._daemon = translate_incus.server(
             server, phase=phase, member_status=status.result() or self._daemon.member_status
         )
@@ -174,11 +183,34 @@ class IncusProbe:
             trouble=calls.troubles[0] if calls.troubles else None,
             incus=self._daemon,
             pools=None if answers is None else self._pools,
-            instances=None
-            if told is None
-            else translate_incus.instances(told, own_volumes=self._projects, member=member),
+            instances=translated,
             warnings=None if warned is None else translate_incus.warnings(warned),
         )
+
+    async def _translated(
+        self,
+        calls: base.Calls,
+        answer: tuple[bytes, tuple[wire.Instance, ...] | None] | None,
+        member: str | None,
+        need: base.Need,
+    ) -> dict[str, InstanceFacts] | None:
+        """Return the instances, those of the last look where Incus answers as it did then; None when they could not be read."""
+        mark, told = answer or (b"", None)
+        kept, self._listed = self._listed, None
+        if answer is None and member is not None:
+            told = await self._one_by_one(need)
+        elif answer is not None and told is None:
+            if kept is not None and (kept.projects, kept.member) == (self._projects, member):
+                self._listed = kept
+                return kept.facts
+            told = await calls.ask(self._client.instances())
+            mark = b""  # of another answer
+        if told is None:
+            return None
+        facts = translate_incus.instances(told, own_volumes=self._projects, member=member)
+        if mark:
+            self._listed = _Listed(mark=mark, projects=self._projects, member=member, facts=facts)
+        return facts
 
     async def _one_by_one(self, need: base.Need) -> tuple[wire.Instance, ...] | None:
         """Read the instances known to be here. A listing asks all members, and a hung one holds it for 30 s (R43).

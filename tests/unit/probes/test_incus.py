@@ -368,3 +368,39 @@ async def test_the_recorded_answers_of_a_real_incus(client: IncusClient, fake: F
         ("remote", "containers", "c1")
     ]
     assert seen.warnings
+
+
+async def test_the_same_list_is_not_translated_again_and_another_one_is(
+    client: IncusClient, fake: Fake
+) -> None:
+    fill(fake)
+    await fake.on_socket(client.socket)
+    looked = probe(client, Systemd())
+    rest = base.Need(urgency=base.Urgency.REST)
+    first = (await looked.look(rest)).instances
+    assert first is not None
+    assert (await looked.look(rest)).instances is first
+    fake.answers["/1.0/instances"] = sync([CONTAINER | {"status": "Stopped"}])
+    second = (await looked.look(rest)).instances
+    assert second is not None
+    assert not second["default/c1"].runs
+
+
+async def test_the_same_list_means_something_else_in_projects_that_are_set_otherwise(
+    client: IncusClient, fake: Fake
+) -> None:
+    fill(fake)
+    disk = {"type": "disk", "path": "/data", "pool": "remote", "source": "data"}
+    devices = CONTAINER["expanded_devices"] | {"data": disk}  # type: ignore[operator]
+    own = CONTAINER | {"project": "own", "expanded_devices": devices}
+    projects = [{"name": "own", "config": {"features.storage.volumes": "true"}}]
+    fake.answers |= {"/1.0/instances": sync([own]), "/1.0/projects": sync(projects)}
+    await fake.on_socket(client.socket)
+    looked = probe(client, Systemd())
+    rest = base.Need(urgency=base.Urgency.REST)
+    before = (await looked.look(rest)).instances
+    fake.answers["/1.0/projects"] = sync([{"name": "own", "config": {}}])
+    after = (await looked.look(rest)).instances
+    assert before is not None
+    assert after is not None
+    assert before != after

@@ -6,11 +6,12 @@ A connection of its own, because incusd closes idle ones after 30 s and all of t
 """
 
 import enum
+import hashlib
 import math
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import aiohttp
@@ -137,8 +138,17 @@ class IncusClient:
 
     async def instances(self, *, deadline: float | None = None) -> tuple[wire.Instance, ...]:
         """All instances of all projects and members; ``recursion=1`` asks LINSTOR nothing (L57)."""
-        path = "/1.0/instances?recursion=1&all-projects=true"
-        return await self._list(path, wire.Instance, deadline)
+        return await self._list(_INSTANCES, wire.Instance, deadline)
+
+    async def instances_unless(
+        self, known: bytes, *, deadline: float | None = None
+    ) -> tuple[bytes, tuple[wire.Instance, ...] | None]:
+        """The mark of the answer, and the instances: None where ``known``, an earlier mark, is that of the same answer."""
+        answer = await self._call("GET", _INSTANCES, deadline=deadline)
+        mark = hashlib.blake2b(answer.metadata).digest()
+        if mark == known:
+            return mark, None
+        return mark, answers.listing(answer, wire.Instance, f"GET {_INSTANCES}")
 
     async def instance(
         self, project: str, name: str, *, deadline: float | None = None
@@ -255,6 +265,7 @@ class IncusClient:
         return answers.envelope(answer.body, status=answer.status, what=what)
 
 
+_INSTANCES: Final = "/1.0/instances?recursion=1&all-projects=true"
 _OVER = frozenset({"success", "failure", "cancelled"})
 """Operations that ended are listed for 5 s (R52)."""
 
