@@ -36,7 +36,7 @@ LONGEST_PAUSE = 1.0
 """Seconds after which a cycle runs even if nothing new was told: time alone changes verdicts (peer wait, staleness)."""
 LONGEST_REST = 5.0
 """The same while what is wanted is ready and nobody waits: with 500 volumes a judgement costs 30 ms, at every second 3 % of a core."""
-LONGEST_QUIET = 30.0
+LONGEST_QUIET = 60.0
 """The same while there is no finding either. Then no grace runs and no fact is doubted, and a source that falls silent or grows old
 is told of by its look; what recovery wants at a moment it says (``wake_at``)."""
 BEAT = 5.0

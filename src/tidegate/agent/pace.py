@@ -107,7 +107,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 WAITING = Terms(most=2.0, share=0.05)
 """While something waits."""
-RESTING = Terms(most=0.5, share=0.0004)
+RESTING = Terms(most=0.5, share=0.00025)
 """While all is well. A store of its own: what a noisy stream uses up at rest is not missing when something waits again."""
 
 
