@@ -354,7 +354,10 @@ class Simulation:
         self.state = resumed(kept, boot_id=self.snapshot.boot_id, now=self._alive_at)
         if self.state.pause is None:
             self.watch.paused = False
-        self._wishes = []
+        # A wish is answered once it was taken (agent.orders): who got no answer repeats it.
+        unanswered, self._wishes = self._wishes, []
+        for event in unanswered:
+            self.tell(event)
         self.watch.agent_killed(forgets=lost)
 
 

@@ -275,7 +275,9 @@ class Watch:
         for kind in kinds:
             if world.fault(kind, resource) is not None:
                 self.broken(f"starts {who} during {kind}")
-        if away is not None and away.alive:
+        # One that comes up, and that LINSTOR has not dialled yet, is OFFLINE: that is what the rule goes by (contract.md, safety 1).
+        off = world.lives["n2"].status is Status.OFFLINE
+        if away is not None and away.alive and not off:
             self.broken(f"starts {who} while its peer lives and is not connected")
 
     def seen(self, report: Report) -> None:
