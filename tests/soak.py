@@ -122,12 +122,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--volumes", type=int, default=VOLUMES)
+    parser.add_argument(
+        "--slack",
+        type=float,
+        default=1.0,
+        help="factor on what the CPU may be: a short run on a shared machine tells it less exactly",
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tg-") as directory:
         found = asyncio.run(
             soak(Path(directory), volumes=chosen.volumes, seconds=chosen.minutes * 60)
         )
-    good = found.mib <= MOST_MIB and found.cpu <= MOST_CPU and found.growth <= MOST_GROWTH
+    cheap = found.cpu <= MOST_CPU * chosen.slack
+    good = found.mib <= MOST_MIB and cheap and found.growth <= MOST_GROWTH
     sys.stdout.write(f"{found}: {'good' if good else 'TOO MUCH'}\n")
     return int(not good)
 
