@@ -253,7 +253,7 @@ async def test_a_restarted_incusd_with_running_instances_is_never_turned_away(
     "late", [False, True], ids=["devices-before-incus", "incus-before-devices"]
 )
 async def test_devices_first_and_local_truth_need_neither_satellite_nor_controller(
-    tmp_path: Path, peer_away: bool, late: bool
+    tmp_path_factory: pytest.TempPathFactory, peer_away: bool, late: bool
 ) -> None:
     """The one boot in which nothing of the control plane is waited for; the rule against split brain is, all the same.
 
@@ -265,7 +265,8 @@ async def test_devices_first_and_local_truth_need_neither_satellite_nor_controll
     ]
     if peer_away:
         gone.append(until_moment(FaultKind.PEER_AWAY, None, subject="n2", alive=True))
-    node, kept = await after_a_good_boot(tmp_path, *gone)
+    # A short name: the path of a unix socket may have 107 characters.
+    node, kept = await after_a_good_boot(tmp_path_factory.mktemp("t"), *gone)
     async with boot(node, more=LOCAL_TRUTH, keep=False, go=False) as booted:
         first = early.DevicesFirst(node.world, kept)
         if late:
