@@ -12,6 +12,7 @@ from tidegate.history.store import History, HistoryEvent
 
 Measures = tuple[tuple[str, str, float], ...]
 """Figures of this boot: name, subject or "", seconds."""
+_Entry = list[HistoryEvent] | Outcome | Measures
 MOST_WAITING = 10_000
 """Entries that may wait for the disk; with more, the newest are dropped and counted."""
 MOST_LOGGED = 3
@@ -26,11 +27,11 @@ class Recorder:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._queue: asyncio.Queue[list[HistoryEvent] | Outcome | Measures] = asyncio.Queue(
-            MOST_WAITING
-        )
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(MOST_WAITING)
         self._told: dict[tuple[str, str], Finding] = {}
         self._sentence = ""
+        self._next: _Entry | None = None
+        """Taken from the queue, not yet by a thread: a task that is cancelled meanwhile loses nothing."""
         self._one_at_a_time = threading.Lock()
         """A thread that writes goes on when its task is cancelled."""
         self.dropped = 0
@@ -38,25 +39,29 @@ class Recorder:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await asyncio.to_thread(self._write, await self._queue.get())
+            self._next = await self._queue.get()
+            await asyncio.to_thread(self._write_next)
 
     async def finish(self, within: float) -> None:
         """Write what still waits, for up to ``within`` seconds, then close the file. :meth:`run` must have ended."""
         try:
             async with asyncio.timeout(within):
+                await asyncio.to_thread(self._write_next)
                 while not self._queue.empty():
-                    await asyncio.to_thread(self._write, self._queue.get_nowait())
+                    self._next = self._queue.get_nowait()
+                    await asyncio.to_thread(self._write_next)
         except TimeoutError:
             _log.warning("history: %d entries were not written before the end", self._queue.qsize())
         await asyncio.to_thread(self._close)
 
-    def _write(self, entry: list[HistoryEvent] | Outcome | Measures) -> None:
+    def _write_next(self) -> None:
         with self._one_at_a_time:
+            entry, self._next = self._next, None
             if isinstance(entry, Outcome):
                 self._history.add_outcome(entry)
             elif isinstance(entry, tuple):
                 self._history.add_measures(entry)
-            else:
+            elif entry is not None:
                 self._history.add_events(entry)
 
     def _close(self) -> None:
@@ -142,7 +147,7 @@ class Recorder:
                 level = logging.INFO if waits else logging.WARNING
                 _log.log(level, "%s%s: %s", subject, more, _text(kind, finding), extra=extra)
 
-    def _put(self, entry: list[HistoryEvent] | Outcome | Measures) -> None:
+    def _put(self, entry: _Entry) -> None:
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:

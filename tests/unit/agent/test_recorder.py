@@ -3,6 +3,8 @@
 
 import asyncio
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,24 @@ async def test_a_disk_that_does_not_keep_up_costs_history_and_nothing_else(
         recorder.report(report(), f"sentence {number}")
     assert recorder.dropped == 3
     await finished(recorder)
+
+
+async def test_what_waits_for_a_thread_at_the_end_is_written(tmp_path: Path) -> None:
+    """All threads are busy with probes when the agent is told to end: the entry just taken has no thread yet."""
+    loop = asyncio.get_running_loop()
+    only = ThreadPoolExecutor(max_workers=1)
+    loop.set_default_executor(only)
+    busy = threading.Event()
+    probing = loop.run_in_executor(None, busy.wait)
+    recorder = made(tmp_path)
+    recorder.report(report(finding()), "")
+    writing = asyncio.ensure_future(recorder.run())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait({writing})
+    busy.set()
+    await probing
+    await recorder.finish(5.0)
+    history, _ = open_history(tmp_path / "history.db", "boot-a")
+    assert [event.code for event in history.events()] == ["satellite.offline"]
+    history.close()
