@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.recordings import DATA
 
-from tidegate.clients import http
+from tidegate.clients import errors, http
 from tidegate.clients.linstor import answers, wire
 
 LINSTOR = DATA / "linstor"
@@ -304,3 +304,13 @@ def test_resync_percentage_and_layers_in_between() -> None:
     assert found.layer_object.children[0].luks.luks_volumes[0].number == 1
     assert found.volumes[0].state is not None
     assert found.volumes[0].state.replication_states["n2"].done_percentage == 12.34
+
+
+@pytest.mark.parametrize("free", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_that_java_could_not_send_is_refused(free: int) -> None:
+    """Else it would fit into no float where it is judged."""
+    body = b'[{"storage_pool_name": "pool", "node_name": "n1", "free_capacity": %d}]' % free
+    answer = http.Answer(status=200, headers={}, body=body)
+    with pytest.raises(errors.ClientError, match="JSON of another shape") as caught:
+        answers.decode(answer, tuple[wire.StoragePool, ...], "http://ctl:3370/v1")
+    assert caught.value.code == "controller.not-linstor"

@@ -7,7 +7,7 @@ versions. Secrets in the answers (the DRBD shared secret) are not named here, so
 All of it is plain data that can form no cycles, hence gc=False: 5,000 resources are many objects.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ _TYPE_BITS: Final = 0xC000_0000_0000_0000
 _ERROR: Final = 0xC000_0000_0000_0000
 _WARNING: Final = 0x8000_0000_0000_0000
 _CODE_BITS: Final = 0x7FFF
+
+Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number of LINSTOR's, which is Java's: what is greater is damage, and would not fit into a float later."""
 
 
 class ApiCallRc(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,7 +67,7 @@ class NetInterface(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     name: str = ""
     address: str = ""
-    satellite_port: int | None = None
+    satellite_port: Long | None = None
     satellite_encryption_type: str = ""
     is_active: bool = False
 
@@ -86,15 +89,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource_layers: tuple[str, ...] = ()
     unsupported_providers: dict[str, tuple[str, ...]] = {}
     unsupported_layers: dict[str, tuple[str, ...]] = {}
-    eviction_timestamp: int | None = None
+    eviction_timestamp: Long | None = None
     uuid: str = ""
 
 
 class DrbdVolumeDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Number and minor of a DRBD volume; the minor is the same on all nodes."""
 
-    volume_number: int = 0
-    minor_number: int | None = None
+    volume_number: Long = 0
+    minor_number: Long | None = None
 
 
 class VolumeDefinitionLayer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -107,8 +110,8 @@ class VolumeDefinitionLayer(msgspec.Struct, frozen=True, kw_only=True, gc=False)
 class VolumeDefinition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A volume of a resource definition. `size_kib` is in KiB."""
 
-    volume_number: int = 0
-    size_kib: int | None = None
+    volume_number: Long = 0
+    size_kib: Long | None = None
     flags: tuple[str, ...] = ()
     props: dict[str, str] = {}
     layer_data: tuple[VolumeDefinitionLayer, ...] = ()
@@ -139,14 +142,14 @@ class LayerVolume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     satellite's (facts/linstor-observed.md A6, facts/linstor.md 6.2).
     """
 
-    volume_number: int | None = None
+    volume_number: Long | None = None
     drbd_volume_definition: DrbdVolumeDefinition | None = None
     device_path: str | None = None
     backing_device: str | None = None
     meta_disk: str | None = None
     disk_state: str | None = None
-    allocated_size_kib: int | None = None
-    usable_size_kib: int | None = None
+    allocated_size_kib: Long | None = None
+    usable_size_kib: Long | None = None
     opened: bool | None = None
 
     @property
@@ -167,12 +170,12 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class DrbdLayer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The DRBD part of a placed resource. `connections` only after the satellite reported (4.5)."""
 
-    node_id: int | None = None
+    node_id: Long | None = None
     flags: tuple[str, ...] = ()
     tcp_ports: tuple[int, ...] = ()
     drbd_volumes: tuple[LayerVolume, ...] = ()
     connections: dict[str, Connection] = {}
-    promotion_score: int | None = None
+    promotion_score: Long | None = None
     may_promote: bool | None = None
 
 
@@ -253,11 +256,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     The same per layer is in `Resource.layer_object`; `layer_data_list` repeats it and is left out.
     """
 
-    volume_number: int = 0
+    volume_number: Long = 0
     storage_pool_name: str = ""
     provider_kind: str = ""
     device_path: str | None = None
-    allocated_size_kib: int | None = None
+    allocated_size_kib: Long | None = None
     flags: tuple[str, ...] = ()
     props: dict[str, str] = {}
     state: VolumeState | None = None
@@ -279,7 +282,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     layer_object: Layer | None = None
     state: ResourceState | None = None
     volumes: tuple[Volume, ...] = ()
-    create_timestamp: int | None = None
+    create_timestamp: Long | None = None
     uuid: str = ""
 
 
@@ -294,8 +297,8 @@ class StoragePool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider_kind: str = ""
     props: dict[str, str] = {}
     static_traits: dict[str, str] = {}
-    free_capacity: int | None = None
-    total_capacity: int | None = None
+    free_capacity: Long | None = None
+    total_capacity: Long | None = None
     free_space_mgr_name: str = ""
     reports: tuple[ApiCallRc, ...] = ()
     uuid: str = ""
