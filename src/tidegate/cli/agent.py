@@ -37,6 +37,9 @@ def run(argv: Sequence[str]) -> int:
     if isinstance(loaded, str):
         sys.stderr.write(loaded)
         return 2
+    from tidegate.clients import aiohttp_load
+
+    aiohttp_load.lean()
     from tidegate.agent import service
 
     setup.log_to_journal(loaded)

@@ -52,6 +52,9 @@ def run(argv: Sequence[str]) -> int:
     chosen = parser.parse_args(argv)
     if chosen.verb is None and not chosen.listen:
         parser.error("by hand, say where to listen: --listen 127.0.0.1:13370")
+    from tidegate.clients import aiohttp_load
+
+    aiohttp_load.lean()
     from tidegate.agent import guardservice, setup
 
     config = setup.load(overrides=options.overrides(chosen), config=chosen.config)
