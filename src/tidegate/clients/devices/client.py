@@ -23,6 +23,8 @@ from tidegate.core.facts import OpenResult
 
 MAX_STUCK = 4
 _START_LIMIT = 10.0
+_GROW_AFTER = 0.05
+"""Seconds for which no opener was free after which one more is started: the start of one costs as much CPU as a dozen devices."""
 _OPENER = Path(__file__).with_name("opener.py")
 
 
@@ -81,7 +83,11 @@ class DeviceClient:
         self._root = root
         self._limit = limit
         self._free = asyncio.Semaphore(workers)
-        self._idle: list[process.Lines] = []
+        self._idle: asyncio.LifoQueue[process.Lines] = asyncio.LifoQueue()
+        self._openers = 0
+        self._waiting = 0
+        self._short_since: float | None = None
+        """Since when somebody has always waited for an opener."""
         self._stuck: dict[str, process.Lines] = {}
         self._closed = False
 
@@ -100,8 +106,8 @@ class DeviceClient:
         """End the opener processes."""
         self._closed = True
         async with contextlib.AsyncExitStack() as stack:
-            while self._idle:
-                stack.push_async_callback(self._idle.pop().close)
+            while not self._idle.empty():
+                stack.push_async_callback(self._idle.get_nowait().close)
 
     @property
     def stuck(self) -> tuple[str, ...]:
@@ -119,24 +125,53 @@ class DeviceClient:
             stuck = self.stuck
             if path in stuck or len(stuck) >= MAX_STUCK:
                 return _timed_out(path)
-            opener = self._idle.pop() if self._idle else await self._start()
+            opener = await self._take()
             try:
                 report = await self._ask(opener, path)
             except BaseException:
-                await opener.close()
+                await self._end(opener)
                 raise
             if report is None:
-                if not await opener.close():
+                if not await self._end(opener):
                     self._stuck[path] = opener
                 return _timed_out(path)
             await self._keep(opener)
             return report
 
+    async def _take(self) -> process.Lines:
+        """Return an opener: one that is free, or soon is, else a new one."""
+        if self._openers and self._idle.empty():
+            if self._short_since is None:
+                self._short_since = asyncio.get_running_loop().time()
+            self._waiting += 1
+            try:
+                async with asyncio.timeout_at(self._short_since + _GROW_AFTER):
+                    return await self._idle.get()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting -= 1
+        if not self._idle.empty():
+            return self._idle.get_nowait()
+        self._openers += 1
+        try:
+            return await self._start()
+        except BaseException:
+            self._openers -= 1
+            raise
+
     async def _keep(self, opener: process.Lines) -> None:
         if self._closed:
-            await opener.close()
-        else:
-            self._idle.append(opener)
+            await self._end(opener)
+            return
+        self._idle.put_nowait(opener)
+        if not self._waiting:
+            self._short_since = None
+
+    async def _end(self, opener: process.Lines) -> bool:
+        """Return False when it cannot be ended."""
+        self._openers -= 1
+        return await opener.close()
 
     async def _start(self) -> process.Lines:
         opener = await process.converse([sys.executable, "-I", "-S", str(_OPENER)])

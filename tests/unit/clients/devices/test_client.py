@@ -60,6 +60,28 @@ async def test_many_at_once_share_few_processes(devices: client.DeviceClient) ->
     assert 1 <= len(_openers()) <= 4
 
 
+async def test_a_few_devices_at_once_need_one_process(
+    devices: client.DeviceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the start of the agent, while the host boots and its CPUs are busy."""
+    monkeypatch.setattr(client, "_GROW_AFTER", 60.0)  # however slow this machine is
+    paths = [f"/dev/drbd{minor}" for minor in range(1000, 1004)]
+    reports = await asyncio.gather(*(devices.examine(path) for path in paths))
+    assert [report.opened for report in reports] == [OpenResult.OPENED] * 4
+    assert len(_openers()) == 1
+
+
+async def test_a_process_that_ended_is_made_up_for(devices: client.DeviceClient) -> None:
+    await devices.examine("/dev/drbd1000")
+    for opener in _openers():
+        os.kill(opener, signal.SIGKILL)
+    with pytest.raises(errors.ClientError):
+        await devices.examine("/dev/drbd1000")
+    reports = [await devices.examine("/dev/drbd1001") for _ in range(3)]
+    assert {report.opened for report in reports} == {OpenResult.OPENED}
+    assert len(_openers()) == 1
+
+
 async def test_closing_ends_the_processes(tmp_path: Path) -> None:
     async with client.DeviceClient(tmp_path) as devices:
         await devices.examine("/dev/drbd1000")
