@@ -147,7 +147,8 @@ def test_ctrl_c_ends_it_and_the_command_that_runs(host: TunedHost) -> None:
     """As a person would: the signal to the whole terminal, and nothing of ours goes on."""
     pid = host.root / "pid"
     host.program("lvs", f"echo $$ > {pid}; exec {SLEEP % 600}")
-    code = "import sys; from tidegate.clients import clock; clock.boottime = lambda b=clock.boottime: b() + 3600.0; from tidegate.cli import main; sys.exit(main.main())"
+    # Where the tests run in the background, SIGINT is ignored, and what they start inherits that.
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from tidegate.clients import clock; clock.boottime = lambda b=clock.boottime: b() + 3600.0; from tidegate.cli import main; sys.exit(main.main())"
     words = [sys.executable, "-c", code, "tune", "--state-dir", str(host.state)]
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)

@@ -28,6 +28,9 @@ LOOK_LIMIT = 10.0
 """Seconds after which a look is given up, whatever the probe's own deadlines do."""
 ATTENDED_FOR = 6.0
 """Seconds for which one who waits is taken to go on waiting: longer than the pause between two of its questions."""
+LISTEN_AFTER = 0.3
+"""Seconds before an agent listens to anything: first it looks. Each stream costs a call or a process, and at the boot Incus waits for
+what the first looks say."""
 _COME_TOGETHER = frozenset({Source.LINSTOR, Source.DRBD, Source.DEVICES})
 """ONLINE, the state of DRBD and the device nodes."""
 _log = logging.getLogger("tidegate.observer")
@@ -49,7 +52,9 @@ class Observer:
         put_off: float = 0.0,
         cpu: Callable[[], float] = clock.cpu,
     ) -> None:
-        """``put_off``: seconds before the first look at sources that only explain; a host that boots has better things to do."""
+        """``put_off``: seconds before the first look at sources that only explain; a host that boots has better things to do. With it
+        the listeners, too, begin a little later.
+        """
         self._put_off = put_off
         self._node = node
         self._probes = probes
@@ -77,7 +82,7 @@ class Observer:
             for probe in self._probes:
                 group.create_task(self._watch(probe), name=f"watch-{probe.source}")
             for listening in self._listening:
-                group.create_task(listening.run(), name="listen")
+                group.create_task(self._listen(listening), name="listen")
 
     def wake(self, *sources: Source) -> None:
         """Have ``sources`` (default: all) looked at now: something may have changed there."""
@@ -193,6 +198,10 @@ class Observer:
                 cost=cost,
             )
             told = await bell.wait(pause)
+
+    async def _listen(self, listening: Listening) -> None:
+        await asyncio.sleep(min(self._put_off, LISTEN_AFTER))
+        await listening.run()
 
     def _is_put_off(self, source: Source) -> bool:
         return self._put_off > 0 and source.is_optional
