@@ -125,8 +125,7 @@ def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
             feeding.cancel()
             serving.cancel()
 
-    # What is there now stays: the collector need not look at it again with every few hundred calls, which costs a tenth of them.
-    gc.freeze()
+    # Else the collector looks at what serves with every few hundred calls, which costs a tenth of them.
     gc.set_threshold(COLLECT_AFTER, 50, 100)
     ending.run(serve())
     return 0

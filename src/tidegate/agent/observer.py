@@ -28,7 +28,7 @@ LOOK_LIMIT = 10.0
 """Seconds after which a look is given up, whatever the probe's own deadlines do."""
 ATTENDED_FOR = 6.0
 """Seconds for which one who waits is taken to go on waiting: longer than the pause between two of its questions."""
-LISTEN_AFTER = 0.3
+LISTEN_AFTER = 1.0
 """Seconds before an agent listens to anything: first it looks. Each stream costs a call or a process, and at the boot Incus waits for
 what the first looks say."""
 _COME_TOGETHER = frozenset({Source.LINSTOR, Source.DRBD, Source.DEVICES})
@@ -52,8 +52,9 @@ class Observer:
         put_off: float = 0.0,
         cpu: Callable[[], float] = clock.cpu,
     ) -> None:
-        """``put_off``: seconds before the first look at sources that only explain; a host that boots has better things to do. With it
-        the listeners, too, begin a little later.
+        """``put_off``: seconds before the first look at sources that only explain, since a host that boots has better things to do.
+
+        With it the listeners begin a little later, too.
         """
         self._put_off = put_off
         self._node = node

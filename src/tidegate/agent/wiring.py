@@ -98,6 +98,8 @@ async def open_parts(
         boot = this_boot(Path(config.host.root))
         clients = _Clients(config, wanted, boot, repeated=keep)
         stack.push_async_callback(clients.close)
+        if wanted is not None and wanted.volumes:
+            clients.devices.prepare()
         observer = _observer(
             config, clients, wanted, boot, listen=listen, put_off=PUT_OFF if keep else 0.0
         )

@@ -5,7 +5,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tidegate.cli import options
+from tidegate.cli import loading, options
 
 _EXAMPLES = """\
   tidegate agent                                        as the unit tidegate-agent.service runs it
@@ -37,10 +37,8 @@ def run(argv: Sequence[str]) -> int:
     if isinstance(loaded, str):
         sys.stderr.write(loaded)
         return 2
-    from tidegate.clients import aiohttp_load
-
-    aiohttp_load.lean()
-    from tidegate.agent import service
+    with loading.lean():
+        from tidegate.agent import service
 
     setup.log_to_journal(loaded)
     return service.run(loaded, act=not chosen.observe)

@@ -5,7 +5,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tidegate.cli import guardsetup, options
+from tidegate.cli import guardsetup, loading, options
 
 TYPE_CHECKING = False
 
@@ -52,10 +52,8 @@ def run(argv: Sequence[str]) -> int:
     chosen = parser.parse_args(argv)
     if chosen.verb is None and not chosen.listen:
         parser.error("by hand, say where to listen: --listen 127.0.0.1:13370")
-    from tidegate.clients import aiohttp_load
-
-    aiohttp_load.lean()
-    from tidegate.agent import guardservice, setup
+    with loading.lean():
+        from tidegate.agent import guardservice, setup
 
     config = setup.load(overrides=options.overrides(chosen), config=chosen.config)
     if isinstance(config, str):

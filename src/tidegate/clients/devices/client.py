@@ -86,6 +86,7 @@ class DeviceClient:
         self._idle: asyncio.LifoQueue[process.Lines] = asyncio.LifoQueue()
         self._openers = 0
         self._waiting = 0
+        self._preparing: asyncio.Future[None] | None = None
         self._short_since: float | None = None
         """Since when somebody has always waited for an opener."""
         self._stuck: dict[str, process.Lines] = {}
@@ -102,9 +103,20 @@ class DeviceClient:
     ) -> None:
         await self.close()
 
+    def prepare(self) -> None:
+        """Start the first opener now, beside what else is done before devices are examined. The boot may wait for them."""
+        self._preparing = asyncio.ensure_future(self._prepare())
+
+    async def _prepare(self) -> None:
+        with contextlib.suppress(errors.ClientError):  # who examines a device is told
+            await self._keep(await self._add())
+
     async def close(self) -> None:
         """End the opener processes."""
         self._closed = True
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.wait({self._preparing})
         async with contextlib.AsyncExitStack() as stack:
             while not self._idle.empty():
                 stack.push_async_callback(self._idle.get_nowait().close)
@@ -153,6 +165,9 @@ class DeviceClient:
                 self._waiting -= 1
         if not self._idle.empty():
             return self._idle.get_nowait()
+        return await self._add()
+
+    async def _add(self) -> process.Lines:
         self._openers += 1
         try:
             return await self._start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""aiohttp as agent and guard load it: no trust store is read, and our own contexts have theirs."""
+"""What agent and guard load: aiohttp reads no trust store, and our own contexts have theirs."""
 
 import os
 import subprocess
@@ -9,10 +9,11 @@ from pathlib import Path
 import trustme
 
 LOADED = """
-import os
-from tidegate.clients import aiohttp_load
-aiohttp_load.lean()
-import aiohttp.connector
+import gc, os
+from tidegate.cli import loading
+with loading.lean():
+    import aiohttp.connector
+assert gc.isenabled()
 from tidegate.clients.linstor import endpoints, tls
 print(aiohttp.connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"])
 print(os.environ.get("SSL_CERT_FILE"))
