@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a look costs on a host with 1,000 volumes: seconds, nothing changed, ended at once by Ctrl-C, and never beside a boot or a resync."""
+"""What a look costs on a host with 1,000 volumes: seconds, nothing changed, ended at once by Ctrl-C, and never beside a boot or a resync.
 
+What LVM answers is a recording of real LVM with 1,000 volumes, and so are the seconds after which it answers (``data/volumes``).
+"""
+
+import gzip
+import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.recordings import DATA
 from tests.tuned_hosts import SLEEP, TunedHost
 
 from tidegate.agent import tunecommands, tuneview, tuning
@@ -17,7 +24,9 @@ from tidegate.config.model import AgentConfig, Config, HostConfig, IncusConfig, 
 from tidegate.tuning.facts import HostFacts
 
 VOLUMES = 1000
-LISTED = "  pvc-{n:04}_00000;/dev/vg0/pvc-{n:04}_00000;10489856.00;vg0;thin;61.42;Vwi-aotz--;;0;1"
+RECORDED = DATA / "volumes"
+MEASURED = {one["name"]: one for one in json.loads((RECORDED / "measured.json").read_text())}
+"""By name the words that were run, the lines of the answer, and the seconds of each run."""
 ZFS = "tank/pvc-{n:04}_00000\t5368709120\t10737418240\tvolume\t16384\t-\t-"
 SNAPSHOT = "tank/pvc-{n:04}_00000@back-{s}\t5368709120\t10737418240\tsnapshot\t-\t-\t-"
 Capture = pytest.CaptureFixture[str]
@@ -31,7 +40,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TunedHost:
 
 @pytest.fixture
 def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TunedHost:
-    """1,000 of each."""
+    """1,000 of each, and LVM looks into as many zvols."""
     host = TunedHost(tmp_path, monkeypatch)
     for number in range(VOLUMES):
         host.write(f"var/lib/linstor.d/pvc-{number:04}.res", "resource x {}\n")
@@ -43,12 +52,19 @@ def filled(host: TunedHost, count: int) -> TunedHost:
     """Programs that answer as those of a host with ``count`` volumes do."""
     host.resources = count
     host.tell_drbd()
+    lvs = gzip.decompress((RECORDED / "lvs-thin.txt.gz").read_bytes()).decode().splitlines(True)
     volumes = [ZFS.format(n=number) for number in range(count)]
     snapshots = [SNAPSHOT.format(n=number, s=s) for number in range(count) for s in range(3)]
-    host.write("bin/lvs.txt", "".join(f"{LISTED.format(n=number)}\n" for number in range(count)))
     host.write("bin/volumes.txt", "\n".join([*volumes, ""]))
     host.write("bin/all.txt", "\n".join([*volumes, *snapshots, ""]))
-    host.program("lvs", f"cat {host.programs}/lvs.txt")
+    host.write("bin/lvs.txt", "".join(lvs[:count]))
+    seconds = {name: statistics.median(one["seconds"]) for name, one in MEASURED.items()}
+    host.program("lvs", f"sleep {seconds['lvs-200-loops']}; cat {host.programs}/lvs.txt")
+    host.program(
+        "pvdisplay",
+        f"""case "$*" in *global_filter*) sleep {seconds["pvdisplay-200-loops-filtered"]} ;;
+        *) sleep {seconds["pvdisplay-200-loops"]} ;; esac; echo "  /dev/sda" """,
+    )
     every, plain = host.programs / "all.txt", host.programs / "volumes.txt"
     host.program("zfs", f'case "$*" in *snapshot*) cat {every} ;; *) cat {plain} ;; esac')
     host.program("zpool", "echo '\t/dev/sda'")
@@ -79,8 +95,19 @@ async def test_a_look_takes_seconds_reads_only_and_counts_what_it_saw(crowded: T
         1000,
     )
     assert crowded.tree() == before
+    assert facts.timings["lvs"].median < 10.0
+    assert facts.groups == 1
     own = took - sum(sum(timing.seconds) for timing in facts.timings.values())
     assert own < 30.0, f"{took:.1f} s, of which {own:.1f} s are ours"
+
+
+def test_what_was_recorded_are_the_words_that_we_time() -> None:
+    """And so a satellite's (facts/linstor.md 8.2)."""
+    lvs, pvdisplay = MEASURED["lvs-thin"]["words"], MEASURED["pvdisplay-thin"]["words"]
+    assert tuple(pvdisplay) == tunecommands.physical_volumes("vg0")
+    assert lvs == ["lvs", *lvs[1:3], *tunecommands.LISTED, "vg0"]
+    text = gzip.decompress((RECORDED / "lvs-thin.txt.gz").read_bytes()).decode()
+    assert text.count("\n") == MEASURED["lvs-thin"]["lines"] == VOLUMES + 1
 
 
 async def test_a_command_that_hangs_is_ended_and_the_others_are_timed(

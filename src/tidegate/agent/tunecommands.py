@@ -25,6 +25,8 @@ RUNS: Final = 3
 _IGNORES_DRBD: Final = 'devices { filter=["r|^/dev/drbd.*|"] }'
 """What a satellite has LVM leave out while it looks for a group's disks."""
 _LV: Final = "lv_name,lv_path,lv_size,vg_name,pool_lv,data_percent,lv_attr,metadata_percent,chunk_size,stripes"
+LISTED: Final = ("-o", _LV, "--separator", ";", "--noheadings", "--units", "k", "--nosuffix")
+"""How a satellite has ``lvs`` list volumes (facts/linstor.md 8.2)."""
 _ZFS: Final = "name,refer,volsize,type,volblocksize,origin,clones"
 _LVM_PATH: Final = re.compile(r"/dev/(?!mapper/|zvol/|disk/)([\w.+-]+)/[\w.+-]+")
 _ZVOL: Final = re.compile(r"/dev/zvol/([^/]+)/.+")
@@ -137,12 +139,10 @@ async def _lvs(volume_groups: Sequence[str]) -> tuple[str, ...]:
     """Return how a satellite lists the volumes of groups: with a filter that lets nothing but their disks through."""
     disks: list[str] = []
     for group in volume_groups:
-        done = await process.run(physical_volumes(group), deadline=WITHIN)
-        disks.extend(line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines())
+        disks.extend(_lines(await process.run(physical_volumes(group), deadline=WITHIN)))
     chosen = ",".join(f"'a|{disk}|'" for disk in disks if disk)
     config = ("--config", f"devices {{ filter=[{chosen},'r|.*|'] }}") if chosen else ()
-    words = ("-o", _LV, "--separator", ";", "--noheadings", "--units", "k", "--nosuffix")
-    return ("lvs", *config, *words, *volume_groups)
+    return ("lvs", *config, *LISTED, *volume_groups)
 
 
 async def _time(shown: str, command: Sequence[str]) -> Timing | None:
@@ -163,7 +163,7 @@ async def lvm() -> Lvm | None:
     done = await process.run(("lvmconfig", "--typeconfig", "full", *_SETTINGS), deadline=WITHIN)
     if done.trouble is not None:
         return None
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    lines = _lines(done)
     said = {
         key: value.strip()
         for key, equals, value in (line.partition("=") for line in lines)
@@ -173,7 +173,23 @@ async def lvm() -> Lvm | None:
         global_filter=said.get("global_filter", ""),
         devices_file=said.get("use_devicesfile", ""),
         event_activation=said.get("event_activation", ""),
+        hidden=await _hidden(),
     )
+
+
+async def _hidden() -> tuple[str, ...]:
+    """Return the volume groups that LVM finds now, and would not with the filter of our advice: they lie on just such devices."""
+    words = ("pvs", "--noheadings", "-o", "vg_name")
+    every = await process.run(words, deadline=WITHIN)
+    filtered = f"devices {{ global_filter = {rules_devices.FILTER} }}"
+    left = await process.run((*words, "--config", filtered), deadline=WITHIN)
+    if every.trouble is not None or left.trouble is not None:
+        return ()
+    return tuple(sorted({*_lines(every)} - {*_lines(left)} - {""}))
+
+
+def _lines(done: process.Completed) -> list[str]:
+    return [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
 
 
 def rules_of_multipath(root: Path) -> bool:

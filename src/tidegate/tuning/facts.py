@@ -170,6 +170,8 @@ class Lvm(msgspec.Struct, frozen=True, kw_only=True):
     global_filter: str = ""
     devices_file: str = ""
     event_activation: str = ""
+    hidden: tuple[str, ...] = ()
+    """Groups that would not be found any more with the filter of our advice."""
     activated: Mapping[str, float] = {}
 
 
@@ -208,7 +210,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
         devices_first: ``tidegate-devices.service`` is enabled.
         agent: ``tidegate-agent.service`` is enabled: it brings a failed satellite back, and wakes the controller.
         wakes: recovery wakes the controller.
-        applied: advice that is in force.
+        applied: advice that is in force by files of ours.
         drifted: advice in force that was made from what has changed since.
     """
 

@@ -102,6 +102,13 @@ def _lvm(facts: HostFacts) -> Iterator[Looked]:
         return
     settings = f"devices file {found.devices_file or '?'}, event activation {found.event_activation or '?'}, global_filter {found.global_filter or '?'}"
     yield Looked(what="LVM's settings", cost=settings, source=figure.read(facts.at, "lvmconfig"))
+    if found.hidden:
+        yield Looked(
+            what="groups on zvols, loop or DRBD devices",
+            cost=", ".join(found.hidden),
+            source=figure.measured(facts.at),
+            why="a filter against such devices would hide them, so none is advised",
+        )
     for group, seconds in found.activated.items():
         yield Looked(
             what=f"activation of {group} by events",

@@ -62,6 +62,8 @@ def lvm_filter(facts: HostFacts) -> Advice | None:
     count = sum(facts.scanned.values())
     if plain is None or filtered is None or not count or not facts.groups:
         return None
+    if (facts.lvm is not None and facts.lvm.hidden) or filtered.lines != plain.lines:
+        return None  # it would hide a group that lies on such a device
     kinds = ", ".join(
         f"{number} {kind}" for kind, number in sorted(facts.scanned.items()) if number
     )
