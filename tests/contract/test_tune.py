@@ -260,6 +260,50 @@ def test_boots_before_and_after_show_the_gain(host: TunedHost, capsys: Capture, 
     )
 
 
+def test_what_a_person_does_by_hand_is_proven_by_boots_too(
+    host: TunedHost, capsys: Capture
+) -> None:
+    lvm_scans(host)
+    host.base["connect"] = 2.7
+    host.boot(3)
+    before = host.tree()
+    assert host.tune("apply", "lvm-filter") == 1
+    assert "tidegate tune apply lvm-filter --by-hand" in capsys.readouterr().err
+    assert host.tune("apply", "lvm-filter", "--by-hand") == 0
+    assert "noted; make the change now:\n  devices { global_filter" in capsys.readouterr().out
+    assert host.tree() == before, "nothing is written but the note"
+    assert host.tune("--format", "json") == 4, "it is advised for as long as it is found"
+    healthy(host)
+    host.base["connect"] = 1.5
+    host.boot(3)
+    assert host.tune("result", "lvm-filter") == 0
+    assert "lvm-filter: faster (+1.2 s gained" in capsys.readouterr().out
+    assert host.tune() == 0
+    assert "  lvm-filter, by hand, since 2026-" in capsys.readouterr().out
+    assert host.tune("revert", "lvm-filter") == 0
+    assert host.tune("revert", "lvm-filter") == 1
+
+
+def healthy(host: TunedHost) -> None:
+    host.program("pvdisplay", "echo /dev/sda")
+
+
+def test_no_filter_is_advised_that_would_hide_a_group(host: TunedHost, capsys: Capture) -> None:
+    """A group on a loop device: LVM finds it quicker with the filter, because it does not find it."""
+    lvm_scans(host)
+    host.program(
+        "pvdisplay", 'case "$*" in *global_filter*) ;; *) sleep 1.2; echo /dev/loop4 ;; esac'
+    )
+    host.boot(3)
+    assert host.tune() == 0
+    lvm_scans(host)
+    host.program("lvmconfig", "echo use_devicesfile=0")
+    host.program("pvs", 'case "$*" in *global_filter*) ;; *) echo "  other" ;; esac; echo "  vg0"')
+    capsys.readouterr()
+    assert host.tune() == 0
+    assert "groups on zvols, loop or DRBD devices: other" in capsys.readouterr().out
+
+
 def test_what_cannot_be_judged_just_now_is_not_called_unadvised(
     host: TunedHost, capsys: Capture
 ) -> None:

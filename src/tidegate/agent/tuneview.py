@@ -118,7 +118,7 @@ async def _files(
         devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
         agent=_is_wanted(wants, host.AGENT),
         wakes=config.recovery.wake_controller,
-        applied=notes.now(),
+        applied=notes.written(),
         drifted=_drifted(notes, [satellite, controller]),
     )
 

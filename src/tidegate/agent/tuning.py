@@ -36,6 +36,10 @@ class Notes(msgspec.Struct, frozen=True, kw_only=True):
         """Return what is in force."""
         return frozenset(one.id for one in self.applied if one.reverted is None)
 
+    def written(self) -> frozenset[str]:
+        """Return what is in force by files of ours. What a person did by hand may not have worked: it is advised for as long as it is found."""
+        return frozenset(one.id for one in self.applied if one.reverted is None and not one.by_hand)
+
     def last(self, name: str) -> Applied | None:
         """Return when ``name`` was applied last."""
         return next((one for one in reversed(self.applied) if one.id == name), None)
@@ -64,7 +68,9 @@ def settle(config: Config, *, at: float) -> Notes:
     topics = {one.topic for one in record.options.additions} if record is not None else set()
     devices = record is not None and record.options.devices
     there = [
-        one.reverted is not None or (devices if one.id == _DEVICES else _topic_of(one) in topics)
+        one.reverted is not None
+        or one.by_hand
+        or (devices if one.id == _DEVICES else _topic_of(one) in topics)
         for one in notes.applied
     ]
     if all(there):
@@ -87,7 +93,7 @@ async def apply(config: Config, wanted: Advice, facts: HostFacts, *, at: float) 
         trouble = Trouble(
             code="tune.by-hand",
             text=f"{wanted.id} is not Tidegate's to change",
-            hint=f"by hand: {change}",
+            hint=f"by hand: {change}; then tell it with `tidegate tune apply {wanted.id} --by-hand`, and boots will show what it gains",
         )
         return Changed(refusals=(trouble,))
     noted = Applied(
@@ -103,6 +109,12 @@ async def apply(config: Config, wanted: Advice, facts: HostFacts, *, at: float) 
     if not done.refusals:
         _save(config, Notes(applied=(*load(config).applied, noted)))
     return done
+
+
+def note(config: Config, wanted: Advice, *, at: float) -> None:
+    """Note that a person has carried ``wanted`` out at ``at``; nothing else is written. Raises ClientError."""
+    done = Applied(id=wanted.id, measure=wanted.measure, at=at, expected=wanted.gain, by_hand=True)
+    _save(config, Notes(applied=(*load(config).applied, done)))
 
 
 async def _write(config: Config, wanted: Advice, edit: Edit, noted: Applied) -> Changed:
@@ -132,7 +144,9 @@ async def revert(config: Config, name: str, *, at: float) -> Changed:
         else one
         for one in notes.applied
     )
-    if name == _DEVICES:
+    if last is not None and last.by_hand:
+        done = Changed()
+    elif name == _DEVICES:
         done = await unitchange.set_devices(root, config, enabled=False)
     elif last is not None and last.words:
         done = await _options(config, last.unit, ended)

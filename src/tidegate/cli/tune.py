@@ -21,12 +21,14 @@ _EXAMPLES = """\
   tidegate tune --no-measure         without running any command that takes time
   tidegate tune --write-test DIR     measure small synced writes there too, in a file of our own that goes again
   tidegate tune apply jvm-flags      do it; it counts from the next boot on
+  tidegate tune apply lvm-filter --by-hand    write nothing: you make the change yourself now, and result compares boots
   tidegate tune result jvm-flags     real boots before it against real boots after it
   tidegate tune revert jvm-flags     take every byte of it back
 
 exit codes: 0 done, or nothing to advise, 1 refused or failed, 2 usage or configuration, 4 there is advice, 5 too early to say
 """
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_ADVICE, EXIT_UNKNOWN = 0, 1, 2, 4, 5
+_COUNTS = "it counts from the next boot on; then: tidegate tune result\n"
 _VERBS = ("list", "apply", "revert", "result", "archive")
 _WITHOUT_ID = frozenset({"list", "archive"})
 
@@ -58,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="time small synced writes into a file of our own in DIR; once for each disk that is meant",
+    )
+    parser.add_argument(
+        "--by-hand",
+        action="store_true",
+        help="with apply: only note that you make the change yourself now, so that result can compare boots",
     )
     parser.add_argument(
         "--when-calm",
@@ -188,6 +195,11 @@ def _apply(chosen: argparse.Namespace, config: "Config") -> int:
         )
         return EXIT_REFUSED
     wanted = found[chosen.id]
+    if chosen.by_hand:
+        tuning.note(config, wanted, at=clock.wall())
+        change = "".join(f"  {line}\n" for line in wanted.change)
+        sys.stdout.write(f"noted; make the change now:\n{change}{_COUNTS}")
+        return EXIT_OK
     return _changed(asyncio.run(tuning.apply(config, wanted, facts, at=clock.wall())), "written")
 
 
@@ -210,7 +222,7 @@ def _changed(done: "Changed", word: str) -> int:
         return EXIT_REFUSED
     for path in done.paths:
         sys.stdout.write(f"{word}: {path}\n")
-    sys.stdout.write("it counts from the next boot on; then: tidegate tune result\n")
+    sys.stdout.write(_COUNTS)
     return EXIT_OK
 
 

@@ -80,7 +80,11 @@ def _advice(one: Advice, terminal: Terminal) -> Iterator[str]:
         yield f"{_INDENT}{'        ' if number else 'change  '}{harmless(line)}"
     yield f"{_INDENT}risk    {one.risk}"
     yield f"{_INDENT}undo    {harmless(one.undo)}"
-    yield f"{_INDENT}do it   {one.by} {one.id}" if one.edit else f"{_INDENT}do it   by hand"
+    yield (
+        f"{_INDENT}do it   {one.by} {one.id}"
+        if one.edit
+        else f"{_INDENT}do it   by hand; with tidegate tune apply {one.id} --by-hand, result tells what it gains"
+    )
 
 
 def _looked(rows: Sequence[Looked]) -> Iterator[str]:
@@ -91,7 +95,8 @@ def _looked(rows: Sequence[Looked]) -> Iterator[str]:
 
 
 def _force(applied: Applied, found: Result) -> Iterator[str]:
-    yield f"  {applied.id}, since {figure.day(applied.at)}: {_verdict(applied, found)}"
+    by = ", by hand" if applied.by_hand else ""
+    yield f"  {applied.id}{by}, since {figure.day(applied.at)}: {_verdict(applied, found)}"
 
 
 def told(applied: Applied, found: Result, whole: Result | None) -> str:

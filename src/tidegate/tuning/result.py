@@ -38,6 +38,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a JVM that it added."""
     theirs: str = ""
     """Options that were set by others when it was applied."""
+    by_hand: bool = False
+    """A person has made the change, and told us so: nothing of ours is written."""
 
     def covers(self, began: float) -> bool:
         """Return whether it was in force in a boot that began at ``began``."""
