@@ -9,17 +9,22 @@ import json
 import os
 import stat
 import sys
+import time
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
+from tests import weak_hosts
+from tests.weak_hosts import AGENT_LINK, CONTROLLER, NETWORKD, UNIT, WEAK, Drbd, Weak
 
-from tidegate.agent import tuneservice, tuneview
+from tidegate.agent import tunedisks, tuneservice, tuneview
 from tidegate.cli import tune as command
 from tidegate.clients import clock, unitfiles
 from tidegate.clients.systemd.manager import Unit
+from tidegate.config.environment import variable
 from tidegate.core.ids import BootId
 from tidegate.history.store import open_history
 from tidegate.metrics.moments import Moment
@@ -28,8 +33,6 @@ from tidegate.units.tree import Index
 
 EPOCH: Final = 1_795_000_000.0
 SCRIPT: Final = "/usr/share/linstor-server/bin/Satellite"
-UNIT: Final = "linstor-satellite.service"
-NETWORKD: Final = "systemd-networkd-wait-online.service"
 START_SCRIPT: Final = """#!/bin/sh
 # As Gradle makes it, shortened to what counts.
 APP_HOME=$( cd "${0%/*}/.." > /dev/null && pwd -P ) || exit
@@ -66,7 +69,7 @@ echo 'openjdk version "21.0.5" 2024-10-15' >&2
 
 
 class TunedHost:
-    """One host below ``root``: healthy until something of :meth:`weaken` is called."""
+    """One host below ``root``: healthy until something of ``tests.weak_hosts`` is done to it by :meth:`weaken`."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self._patch = root, monkeypatch
@@ -75,13 +78,14 @@ class TunedHost:
         self.now = EPOCH
         self.base = {"before": 3.0, "jvm": 0.9, "connect": 1.5, "devices": 0.2, "instances": 1.0}
         self.units: dict[str, Unit] = {}
-        self.resources, self.al_extents = 4, 1237
+        self.resources, self.drbd = 4, Drbd()
         self.early_too = False
         """What devices-first brings up takes as long as the rest."""
         self._lay()
         monkeypatch.setenv("TIDEGATE_HOST_ROOT", str(root))
         monkeypatch.setenv("TIDEGATE_INCUS_USE", "off")
         monkeypatch.setenv("PATH", f"{self.programs}:{os.environ['PATH']}")
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
         real = clock.boottime
         monkeypatch.setattr(clock, "boottime", lambda: real() + 3600.0)
         monkeypatch.setattr(clock, "wall", lambda: self.now)
@@ -104,8 +108,7 @@ class TunedHost:
 
     def _lay(self) -> None:
         self.write(f"usr/lib/systemd/system/{UNIT}", SATELLITE_UNIT)
-        agent = "etc/systemd/system/multi-user.target.wants/tidegate-agent.service"
-        self.link(agent, "/usr/local/lib/systemd/system/tidegate-agent.service")
+        self.link(AGENT_LINK, "/usr/local/lib/systemd/system/tidegate-agent.service")
         self.write(
             "usr/local/lib/systemd/system/tidegate-agent.service", "[Service]\nExecStart=/a\n"
         )
@@ -117,40 +120,35 @@ class TunedHost:
         self.write("usr/share/linstor-server/lib/conf/logback.xml", "<configuration/>")
         with zipfile.ZipFile(self.root / "usr/share/linstor-server/lib/server.jar", "w") as jar:
             jar.writestr("x", "x")
-        self.write("usr/lib/modules-load.d/drbd.conf", "drbd\n")
         self.write("proc/meminfo", "MemTotal:       16384000 kB\n")
         self.write("proc/cmdline", "quiet\n")
-        self.write("proc/sys/fs/inotify/max_user_instances", "128\n")
-        self.write("etc/zfs/zpool.cache", "x")
+        self.write("proc/1/mountinfo", "36 35 8:1 / /var/lib/incus rw - ext4 /dev/sda rw\n")
+        for number in range(5):
+            self.link(f"proc/{100 + number}/fd/3", "anon_inode:inotify")
         self.write("sys/module/drbd/version", "9.2.18\n")
-        self.disk("sda", rotational=False)
         self.state.mkdir(parents=True)
-        for number in range(self.resources):
-            self.write(f"var/lib/linstor.d/r{number}.res", "resource r {}\n")
         self.program("java", JAVA)
-        self.program("drbdadm", "echo DEVICE=drbd1000")
         self.program("networkctl", "exit 1")
-        self.program("pvdisplay", "echo /dev/sda")
-        self.program("lvs", "yes '  r0_00000;/dev/vg0/r0_00000' | head -4")
+        for name, text in weak_hosts.PROGRAMS.items():
+            self.program(name, text)
+        for path, text in weak_hosts.healthy(self.names).items():
+            self.write(path, text)
         self.tell_drbd()
 
-    def link(self, path: str, target: str) -> None:
-        place = self.root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(target)
+    @property
+    def names(self) -> list[str]:
+        """The resources of this host."""
+        return [f"r{number}" for number in range(self.resources)]
 
-    def disk(self, name: str, *, rotational: bool, cache: str = "write back") -> None:
-        """A disk with the volume group's name for a device on it."""
-        place = self.root / "sys/class/block" / name
-        (place / "queue").mkdir(parents=True, exist_ok=True)
-        (place / "queue/rotational").write_text(f"{int(rotational)}\n")
-        (place / "queue/write_cache").write_text(f"{cache}\n")
+    def link(self, path: str, target: str) -> None:
+        place = self.root / path.lstrip("/")
+        if not place.is_symlink():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(target)
 
     def tell_drbd(self) -> None:
         """Have drbdsetup tell of all resources, each on ``/dev/vg0/rN_00000``."""
-        names = [f"r{number}" for number in range(self.resources)]
-        show = [self._shown(name, 1000 + place) for place, name in enumerate(names)]
-        status = [self._stated(name) for name in names]
+        show, status = weak_hosts.drbd_answers(self.names, self.drbd, "10.9.0.1", "10.9.0.2")
         self.write("bin/show.json", json.dumps(show))
         self.write("bin/status.json", json.dumps(status))
         where = self.programs
@@ -158,43 +156,79 @@ class TunedHost:
             "drbdsetup",
             f'case "$1" in show) cat {where}/show.json ;; *) cat {where}/status.json ;; esac',
         )
-        for name in names:
-            dm = self.root / f"sys/class/block/dm-{name}"
-            (dm / "slaves/sda").mkdir(parents=True, exist_ok=True)
-            self.write(f"dev/dm-{name}", "")
-            if not (self.root / f"dev/vg0/{name}_00000").is_symlink():
-                self.link(f"dev/vg0/{name}_00000", f"../dm-{name}")
+        for path, target in weak_hosts.links(self.names).items():
+            self.link(path, target)
 
-    def _shown(self, name: str, minor: int) -> dict[str, Any]:
-        volume = {
-            "volume_nr": 0,
-            "device_minor": minor,
-            "backing-disk": f"/dev/vg0/{name}_00000",
-            "meta-disk": "internal",
-            "disk": {"al-extents": self.al_extents},
-        }
-        peer = {
-            "_peer_node_id": 1,
-            "volumes": [{"volume_nr": 0, "disk": {"c-max-rate": "102400k"}}],
-        }
-        return {
-            "resource": name,
-            "_this_host": {"node-id": 0, "volumes": [volume]},
-            "connections": [peer],
-        }
+    # --- weaknesses ------------------------------------------------------------------------------
 
-    def _stated(self, name: str) -> dict[str, Any]:
-        device = {
-            "volume": 0,
-            "minor": 1000,
-            "disk-state": "UpToDate",
-            "size": 100 << 20,
-            "al-writes": 900,
-        }
-        path = {"this_host": {"address": "10.9.0.1"}, "remote_host": {"address": "10.9.0.2"}}
-        peer = {"volume": 0, "replication-state": "Established"}
-        connection = {"peer-node-id": 1, "name": "n2", "paths": [path], "peer_devices": [peer]}
-        return {"name": name, "devices": [device], "connections": [connection]}
+    def weaken(self, name: str) -> None:
+        """Dress this host with a weakness of the table."""
+        weak = WEAK[name]
+        self.base |= weak.took
+        for path, text in weak.files.items():
+            place = path.replace(weak_hosts.DISK, "sda")
+            if text is None:
+                (self.root / place.lstrip("/")).unlink()
+            else:
+                self.write(place, text)
+        for path, size in weak.sparse.items():
+            self.write(path, "")
+            os.truncate(self.root / path.lstrip("/"), size)
+        for program, text in weak.programs.items():
+            self.program(program, text)
+        for resource in weak.kept:
+            self.write(f"var/lib/linstor.d/{resource}.res", "resource x {}\n")
+        for key, value in weak.settings.items():
+            self._patch.setenv(variable(key), value)
+        if weak.drbd != Drbd():
+            self.drbd = weak.drbd
+            self.tell_drbd()
+        self._wait(weak)
+        if weak.slow_disk:
+            self._slow(self.root / weak.slow_disk.lstrip("/"))
+
+    def _wait(self, weak: Weak) -> None:
+        """What systemd says of units, and the links that they wait for."""
+        for name, seconds in weak.waits.items():
+            ready = 2.0 + seconds
+            self.units = {
+                UNIT: unit(UNIT, ready + 0.5, ready + 0.5),
+                name: unit(name, 2.0, ready),
+            }
+        if weak.controller:
+            self.write(f"usr/lib/systemd/system/{CONTROLLER}", "[Service]\nExecStart=/c\n")
+            self.units = {CONTROLLER: unit(CONTROLLER, 1.0, 1.0 + weak.controller)}
+        if weak.link:
+            waiter = "[Service]\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online\n"
+            self.write(f"usr/lib/systemd/system/{NETWORKD}", waiter)
+            for name, text in weak_hosts.network("eth1", "eth0", "10.9.0.1").items():
+                self.write(f"bin/{name}", text)
+            self.program("networkctl", f"cat {self.programs}/links.json")
+            asked = f'*address*) cat {self.programs}/own.json ;; *) echo \'[{{"dev":"eth1"}}]\''
+            self.program("ip", f'case "$*" in {asked} ;; esac')
+        if weak.open_files:
+            self.units = {UNIT: msgspec.structs.replace(unit(UNIT, 3.0, 3.0), main_pid=77)}
+            self.write("proc/77/status", "VmHWM:\t  200000 kB\n")
+            self.write("proc/77/limits", "Max open files            64   64   files\n")
+            for number in range(weak.open_files):
+                self.write(f"proc/77/fd/{number}", "")
+
+    def _slow(self, folder: Path) -> None:
+        """Make a disk of it that takes 12 ms for each synced write."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.root / "var/quick").mkdir(parents=True)
+        real, slow = os.fdatasync, f"{folder}/"
+
+        def synced(number: int) -> None:
+            if os.readlink(f"/proc/self/fd/{number}").startswith(slow):  # noqa: PTH115
+                time.sleep(0.012)
+            real(number)
+
+        def place(_below: object, where: Path) -> tuple[str, ...]:
+            return ("sdb",) if f"{where}/" == slow else ("sda",)
+
+        self._patch.setattr(os, "fdatasync", synced)
+        self._patch.setattr(tunedisks.Below, "place", place)
 
     # --- what a person types ---------------------------------------------------------------------
 
