@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 from tests.class_files import MAIN, write_jar
-from tests.tuned_hosts import SCRIPT, START_SCRIPT, UNIT
+from tests.tuned_hosts import SCRIPT, START_SCRIPT
+from tests.weak_hosts import UNIT
 
 from tidegate.agent import archiving
 from tidegate.clients import process

@@ -37,7 +37,11 @@ class Drbd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
-    """How boots of the simulator are before the change and after it: timings, or what the schedule has."""
+    """How boots of the simulator are before the change and after it: timings, or what the schedule has.
+
+    Its satellite's unit is active from the first second on, it has no processors to be short of and no disks;
+    its instances start in a moment.
+    """
 
     before: Mapping[str, Any] = {}
     after: Mapping[str, Any] = {}
@@ -80,11 +84,6 @@ class Weak(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int = 0
     stubborn: bool = False
     simulated: Simulated | None = None
-
-
-def _late(seconds: float) -> Simulated:
-    """The satellite's unit is started that much later."""
-    return Simulated(before={"satellite_at": seconds})
 
 
 WEAK: Final[dict[str, Weak]] = {
@@ -140,10 +139,8 @@ WEAK: Final[dict[str, Weak]] = {
         drbd=Drbd(on_zvols=True),
         simulated=Simulated(before={"full_sync": 3.0}),
     ),
-    "zfs-import-cache": Weak(
-        waits={SCAN: 6.0}, files={"/etc/zfs/zpool.cache": None}, simulated=_late(6.0)
-    ),
-    "udev-settle": Weak(waits={SETTLE: 6.0}, simulated=_late(6.0)),
+    "zfs-import-cache": Weak(waits={SCAN: 6.0}, files={"/etc/zfs/zpool.cache": None}),
+    "udev-settle": Weak(waits={SETTLE: 6.0}),
     "multipath-blacklist": Weak(
         files={"/usr/lib/udev/rules.d/60-multipath.rules": "# asks for each\n"},
         programs={"multipath": "sleep 0.6"},
@@ -157,16 +154,15 @@ WEAK: Final[dict[str, Weak]] = {
     "orphans": Weak(
         took={"devices": 6.0},
         kept=("left-1", "left-2", "left-3"),
-        simulated=Simulated(before={"per_device": 1.0}),
     ),
     "metadata-medium": Weak(
         took={"instances": 8.0}, drbd=Drbd(meta="sdb"), slow_disk="/var/lib/incus"
     ),
     "activity-log": Weak(drbd=Drbd(al_extents=6433)),
-    "network-online": Weak(waits={NETWORKD: 6.0}, link=True, simulated=_late(6.0)),
+    "network-online": Weak(waits={NETWORKD: 6.0}, link=True),
     "autostart-delay": Weak(
         autostart={name: {"boot.autostart.delay": "8"} for name in ("c1", "c2")},
-        simulated=Simulated(before={"delay": "8"}),
+        simulated=Simulated(before={"options": True}),
     ),
     "autostart-priority": Weak(
         took={"instances": 8.0},

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from tests.class_files import write_jar
 from tests.java_hosts import CLASSES, Host
-from tests.tuned_hosts import SCRIPT, UNIT, TunedHost
+from tests.tuned_hosts import SCRIPT, TunedHost
+from tests.weak_hosts import UNIT
 
 from tidegate.agent import archiving, tuneservice
 from tidegate.clients import process

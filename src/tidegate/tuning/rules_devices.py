@@ -32,8 +32,8 @@ def held(facts: HostFacts, unit: str) -> UnitTime | None:
 def devices_first(facts: HostFacts) -> Advice | None:
     """DRBD from what the node kept, before satellite and controller."""
     known = facts.phase("devices")
-    if known is None or facts.devices_first:
-        return None
+    if known is None or facts.devices_first or facts.module_listed is False:
+        return None  # where the module comes with the satellite's first command, nothing before it can bring DRBD up
     seconds, count = known
     return Advice(
         id="devices-first",

@@ -4,7 +4,8 @@
 from pathlib import Path
 
 import pytest
-from tests.tuned_hosts import UNIT, TunedHost
+from tests.tuned_hosts import TunedHost
+from tests.weak_hosts import UNIT
 
 from tidegate.agent import archiving, tunecommands, tuneservice
 from tidegate.config.model import AgentConfig, Config, HostConfig

@@ -208,12 +208,17 @@ def test_what_costs_only_when_it_goes_wrong_says_so(
 
 
 def test_the_most_seconds_of_every_boot_come_first() -> None:
-    weak = {**boots(jvm=9.0, devices=12.0), "module_listed": False}
+    weak = {**boots(jvm=9.0, devices=12.0), "limits": Limits(inotify_instances=5, inotify_used=5)}
     assert [one.id for one in host.advise(facts(**weak))] == [
         "devices-first",
         "jvm-flags",
-        "module-at-boot",
+        "inotify-limit",
     ]
+
+
+def test_nothing_can_come_before_a_module_that_the_satellite_loads() -> None:
+    weak = {**boots(devices=60.0), "module_listed": False}
+    assert [one.id for one in host.advise(facts(**weak))] == ["module-at-boot"]
 
 
 @pytest.mark.parametrize(
