@@ -1,4 +1,7 @@
-"""A program for a JVM, made here: a jar of some thousand small classes, and a main class that loads them all. No compiler is needed."""
+"""A program for a JVM, made here: a jar of some thousand small classes, and a main class that loads them all. No compiler is needed.
+
+With a port, it listens there then and stays, as a satellite does.
+"""
 
 import struct
 import zipfile
@@ -28,23 +31,44 @@ class _Pool:
     def named(self, name: str) -> int:
         return self.add(b"\x07" + struct.pack(">H", self.text(name)))
 
-    def call(self, owner: str) -> int:
-        kind = self.add(b"\x0c" + struct.pack(">HH", self.text("load"), self.text("()V")))
+    def call(self, owner: str, method: str = "load", signature: str = "()V") -> int:
+        kind = self.add(b"\x0c" + struct.pack(">HH", self.text(method), self.text(signature)))
         return self.add(b"\x0a" + struct.pack(">HH", self.named(owner), kind))
 
+    def long(self, value: int) -> int:
+        place = self.add(b"\x05" + struct.pack(">q", value))
+        self.add(b"")  # it takes two places
+        return place
 
-def class_file(name: str, calls: list[str], main: bool = False) -> bytes:
+
+def _stay(pool: _Pool, port: int) -> bytes:
+    """``new ServerSocket(port)``, and sleep for longer than anybody waits."""
+    socket = pool.named("java/net/ServerSocket")
+    opened = b"\xbb" + struct.pack(">H", socket) + b"\x11" + struct.pack(">h", port)
+    begun = b"\xb7" + struct.pack(">H", pool.call("java/net/ServerSocket", "<init>", "(I)V"))
+    asleep = b"\x14" + struct.pack(">H", pool.long(2**62))
+    return (
+        opened
+        + begun
+        + asleep
+        + b"\xb8"
+        + struct.pack(">H", pool.call("java/lang/Thread", "sleep", "(J)V"))
+    )
+
+
+def class_file(name: str, calls: list[str], main: bool = False, port: int = 0) -> bytes:
     """A class whose ``load()`` calls ``load()`` of others; with ``main`` that is what the program does."""
     pool = _Pool()
     this, parent, code = pool.named(name), pool.named("java/lang/Object"), pool.text("Code")
-    body = b"".join(b"\xb8" + struct.pack(">H", pool.call(one)) for one in calls) + _NOTHING
+    body = b"".join(b"\xb8" + struct.pack(">H", pool.call(one)) for one in calls)
+    body += (_stay(pool, port) if port else b"") + _NOTHING
     busy = b"\x04\x3b" * 50 + _NOTHING  # iconst_1, istore_0: something to read and verify
     methods = [("load", "()V", body), *((f"more{n}", "()V", busy) for n in range(4))]
     if main:
         methods.append(("main", "([Ljava/lang/String;)V", body))
     built = []
     for method, signature, text in methods:
-        inner = struct.pack(">HHI", 1, 1, len(text)) + text + struct.pack(">HH", 0, 0)
+        inner = struct.pack(">HHI", 3, 1, len(text)) + text + struct.pack(">HH", 0, 0)
         head = (_PUBLIC_STATIC, pool.text(method), pool.text(signature), 1, code, len(inner))
         built.append(struct.pack(">HHHHHI", *head) + inner)
     constants = struct.pack(">H", len(pool.entries) + 1) + b"".join(pool.entries)
@@ -59,8 +83,8 @@ def class_file(name: str, calls: list[str], main: bool = False) -> bytes:
     )
 
 
-def write_jar(path: Path, count: int) -> None:
-    """Write a jar with ``count`` classes and :data:`MAIN`, which loads them all."""
+def write_jar(path: Path, count: int, port: int = 0) -> None:
+    """Write a jar with ``count`` classes and :data:`MAIN`, which loads them all, and with ``port`` stays and listens there."""
     groups = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as jar:
         for first in range(0, count, _GROUP):
@@ -70,4 +94,4 @@ def write_jar(path: Path, count: int) -> None:
             group = f"stand/in/G{first}"
             jar.writestr(f"{group}.class", class_file(group, names))
             groups.append(group)
-        jar.writestr("stand/in/Main.class", class_file("stand/in/Main", groups, main=True))
+        jar.writestr("stand/in/Main.class", class_file("stand/in/Main", groups, True, port))

@@ -18,12 +18,16 @@ NETWORKD: Final = "systemd-networkd-wait-online.service"
 SETTLE: Final = "systemd-udev-settle.service"
 SCAN: Final = "zfs-import-scan.service"
 AGENT_LINK: Final = "/etc/systemd/system/multi-user.target.wants/tidegate-agent.service"
-DROP_IN: Final = f"/etc/systemd/system/{UNIT}.d/50-weak.conf"
 DATABASE: Final = "/var/lib/incus/linstordb"
 """Of the controller: in a directory that is a mount of its own on every kind of host."""
 DISK: Final = "@DISK@"
 """In a path: the disk below that mount."""
 QUICK: Final = '[Service]\nEnvironment="JAVA_OPTS=-XX:+UseSerialGC -XX:TieredStopAtLevel=1"\n'
+
+
+def drop_in(name: str) -> str:
+    """Return the place of a drop-in of somebody else for the satellite's unit."""
+    return f"/etc/systemd/system/{UNIT}.d/50-{name}.conf"
 
 
 class Drbd(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,24 +94,24 @@ WEAK: Final[dict[str, Weak]] = {
     "jvm-flags": Weak(
         took={"jvm": 6.0}, simulated=Simulated(before={"satellite": 9.0}, after={"satellite": 4.1})
     ),
-    "jvm-heap": Weak(files={DROP_IN: "[Service]\nEnvironment=JAVA_OPTS=-Xmx900G\n"}),
+    "jvm-heap": Weak(files={drop_in("heap"): "[Service]\nEnvironment=JAVA_OPTS=-Xmx900G\n"}),
     "class-archive": Weak(
         took={"jvm": 20.0},
-        files={DROP_IN: QUICK},
+        files={drop_in("flags"): QUICK},
         simulated=Simulated(before={"satellite": 20.0}, after={"satellite": 15.5}),
     ),
-    "boot-weight": Weak(took={"jvm": 6.0, "cpu-waited": 5.0}, files={DROP_IN: QUICK}),
+    "boot-weight": Weak(took={"jvm": 6.0, "cpu-waited": 5.0}, files={drop_in("flags"): QUICK}),
     "satellite-restart": Weak(files={AGENT_LINK: None}),
     "inotify-limit": Weak(files={"/proc/sys/fs/inotify/max_user_instances": "5\n"}),
-    "file-limit": Weak(files={DROP_IN: "[Service]\nLimitNOFILE=64\n"}, open_files=60),
+    "file-limit": Weak(files={drop_in("limit"): "[Service]\nLimitNOFILE=64\n"}, open_files=52),
     "wake-controller": Weak(
-        took={"connect": 12.0},
+        took={"connect": 8.0},
         settings={"recovery.wake_controller": "false"},
         simulated=Simulated(before={"wakes": False}),
     ),
     "controller-jvm": Weak(
-        controller=16.0,
-        simulated=Simulated(before={"controller_at": 16.0}, after={"controller_at": 7.0}),
+        controller=12.0,
+        simulated=Simulated(before={"controller_at": 12.0}, after={"controller_at": 5.0}),
     ),
     "controller-database": Weak(
         files={

@@ -228,7 +228,15 @@ class Controller:
 
     def delete(self, path: str) -> None:
         """``DELETE`` something over REST, as a person at another node would, for example ``/v1/resource-definitions/NAME``."""
-        asks = f"import urllib.request as r; r.urlopen(r.Request({URL + path!r}, method='DELETE'), timeout=20).read()"
+        self.call("DELETE", path)
+
+    def call(self, method: str, path: str, body: Json | None = None) -> None:
+        """Call the REST API, as a person at another node would."""
+        data = None if body is None else json.dumps(body).encode()
+        asks = (
+            "import urllib.request as r; "
+            f"r.urlopen(r.Request({URL + path!r}, data={data!r}, method={method!r}), timeout=20).read()"
+        )
         words = self._bench.in_network([sys.executable, "-c", asks])
         host.run(words, timeout=30, fds=[self._bench.network])
 

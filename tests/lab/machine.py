@@ -191,6 +191,8 @@ class Machine:
         switch = ["nsenter", f"--net=/proc/self/fd/{network}", "ip"]
         plug = f"v-{self.name}"
         peer = ["peer", "name", "eth0", "netns", str(self._stage.pid)]
+        # That of the boot before goes with its namespace, which the kernel may still be taking apart.
+        host.run([*switch, "link", "del", plug], timeout=10, check=False, fds=[network])
         for words in (
             ["link", "add", plug, "type", "veth", *peer],
             ["link", "set", plug, "master", "br0", "up"],

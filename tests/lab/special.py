@@ -7,6 +7,7 @@ from types import ModuleType
 from tests.lab import (
     golden,
     host,
+    special_archive,
     special_chain,
     special_decay,
     special_devices,
@@ -42,6 +43,7 @@ TALES: dict[str, ModuleType] = {
     "kill": special_kill,
     "many": special_many,
     "tune": special_tune,
+    "archive": special_archive,
     "panic": special_panic,
 }
 

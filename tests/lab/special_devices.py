@@ -5,6 +5,7 @@ Its programs are stand-ins: no namespace has a DRBD of its own. What they would 
 """
 
 import json
+from collections.abc import Sequence
 
 from tests.lab import promises, scenarios, seed, variants
 from tests.lab import tale as tales
@@ -18,7 +19,7 @@ SLACK = 3.0
 _UNIT = "tidegate-devices.service"
 _KEPT = "/var/lib/linstor.d"
 _HANGS = "/etc/lab-hang"
-_MODULE = """[Service]
+MODULE = """[Service]
 ExecStartPre=/bin/sh -c "mkdir -p /sys/module/drbd && echo 9.2.16 >/sys/module/drbd/version"
 """
 """The lab's satellite loads the module; on a host it is loaded before (systemd-modules-load)."""
@@ -28,12 +29,12 @@ _XML = """<config><resource name="{name}"><host name="{node}"><volume vnr="0"><d
 """
 _PROGRAMS = {
     # The last file that the configuration includes, which comes by standard input, has its answer beside it.
-    "drbdadm": 'case "$3" in dump-xml) exec cat "$(sed -n \'$s/include "\\(.*\\)";/\\1.xml/p\')" ;; esac',
+    "drbdadm": 'case "$3" in dump-xml) exec cat "$(sed -n \'$s/include "\\(.*\\)";/\\1.xml/p\')" ;; adjust) : >/run/lab-devices ;; esac',
     "drbdmeta": 'echo "zero size device -- never seen peer yet?"',
     "lvs": "exec cat /etc/lab-lvs.json",
     # A device is what /sys knows by its name; which one does not matter here.
     "lvchange": f"[ -e {_HANGS} ] && exec sleep 600\nmkdir -p /dev/vg0 /dev/lab\n"
-    'name=$(ls /sys/class/block | head -n 1); : > "/dev/lab/$name"; ln -sf "/dev/lab/$name" "/dev/$3"',
+    'name=$(cd /sys/class/block && ls -d loop* | head -n 1); : > "/dev/lab/$name"; ln -sf "/dev/lab/$name" "/dev/$3"',
 }
 
 
@@ -44,9 +45,9 @@ def tell(tale: tales.Tale) -> None:
         plain = _satellite_began(scene)
         kept = json.loads(scene.each.exec(["cat", "/var/lib/tidegate/wanted.json"]))
         scene.poweroff()
-        scene.each.write(f"{variants.SYSTEM}/{_UNIT}.d/lab.conf", _MODULE)
+        scene.each.write(f"{variants.SYSTEM}/{_UNIT}.d/lab.conf", MODULE)
         wanted = sorted({_resource(volume["id"]) for volume in kept["volumes"]})
-        _put(scene, wanted)
+        put(scene, wanted)
         scene.each.link(
             f"{variants.SYSTEM}/{tales.SATELLITE}.wants/{_UNIT}", f"{variants.UNITS}/{_UNIT}"
         )
@@ -83,7 +84,8 @@ def _satellite_began(scene: tales.Scene) -> float:
     return (began - int(scene.each.exec(show))) / 1e6
 
 
-def _put(scene: tales.Scene, resources: list[str]) -> None:
+def put(scene: tales.Scene, resources: Sequence[str]) -> None:
+    """Put kept files and stand-in programs into a machine that is down; bringing one up leaves ``/run/lab-devices``."""
     rows = []
     for minor, name in enumerate(resources, start=1000):
         scene.each.write(f"{_KEPT}/{name}.res", "# kept\n")

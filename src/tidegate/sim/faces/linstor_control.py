@@ -9,7 +9,7 @@ The control socket takes one JSON object per line and answers each with one line
 - ``{"op": "fault", "kind": …, "start": s, "end": s, "subject": …}``: one more fault (fields of :class:`tidegate.sim.faults.Fault`);
   without ``start`` it begins now, ``"for": s`` in place of ``end`` counts from ``start``.
 - ``{"op": "clear"}``, with ``kind`` and ``subject`` if wanted: end faults.
-- ``{"op": "dump"}``: time, nodes, faults, devices of the local node, data base, the last requests.
+- ``{"op": "dump"}``: time, nodes, faults, devices of the local node, data base, the last requests, and how many there ever were.
 - ``{"op": "drbd", "what": "status" | "events2" | "show", "node": …}``: ``text`` as ``drbdsetup status --json``,
   ``events2 --now --full``, ``show --json`` would print it.
 - ``{"op": "primary", "resource": …, "on": true}``: the volume is mounted on the local node (or no longer).
@@ -166,6 +166,7 @@ class Control:
             "devices": [msgspec.to_builtins(f) for f in one.trees[one.local]],
             "data": build.describe(one),
             "requests": self._face.requests[-200:],
+            "asked": self._face.asked,
         }
 
     def _op_quit(self, _request: Json) -> Json:

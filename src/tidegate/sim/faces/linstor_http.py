@@ -46,6 +46,8 @@ class LinstorFace:
         self.api = Api(world)
         self.before_answer: Callable[[], Any] | None = None
         self.requests: list[str] = []
+        self.asked = 0
+        """Requests ever: ``requests`` keeps the last of them."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._zero = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -174,6 +176,7 @@ class LinstorFace:
     # --- requests --------------------------------------------------------------------------------
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
+        self.asked += 1
         self.requests.append(f"{request.method} {request.rel_url.raw_path_qs}")
         del self.requests[:-10_000]
         self.tick()
