@@ -209,6 +209,28 @@ def test_no_filter_is_advised_that_would_hide_a_group(host: TunedHost, capsys: C
     assert "groups on zvols, loop or DRBD devices: other" in capsys.readouterr().out
 
 
+def test_an_archive_counts_from_when_there_was_one(host: TunedHost, capsys: Capture) -> None:
+    """The first start after `apply` only notes its classes."""
+    host.weaken("class-archive")
+    host.boot(3)
+    assert host.tune("apply", "class-archive") == 0
+    host.base["jvm"] = 21.0  # that costs a little
+    host.boot(1)
+    capsys.readouterr()
+    assert host.tune("result", "class-archive") == 5
+    assert "too early to say: no boot since is recorded" in capsys.readouterr().out
+    host.write("var/lib/tidegate/archive/since", f"{host.now}\n")
+    host.base["jvm"] = 15.0
+    host.boot(3)
+    assert host.tune("result", "class-archive") == 0
+    said = capsys.readouterr().out
+    assert "class-archive: faster (+" in said
+    assert re.search(r"before +9\.\d s, median of 4 .*\n +after +6\.\d s, median of 3 ", said), said
+    assert host.tune("revert", "class-archive") == 0
+    assert not (host.state / "archive").exists()
+    assert host.tune("result", "class-archive") == 0, "as it was seen, when it is gone"
+
+
 def test_what_cannot_be_judged_just_now_is_not_called_unadvised(
     host: TunedHost, capsys: Capture
 ) -> None:

@@ -61,8 +61,8 @@ class _Satellite(Dressed):
     def install(self, java: Path) -> None:
         """Put JVM, satellite and the unit's haste into a machine that is down."""
         each = self.scene.each
-        for folder in (_JVM, _NEWER):
-            _copy_jvm(java, each.written(folder))
+        _copy_jvm(java, each.written(_JVM))
+        _copy_jvm(_another(java) or java, each.written(_NEWER))
         self.remove("/usr/bin/java")
         each.link("/usr/bin/java", f"{_JVM}/bin/java")
         text = START_SCRIPT.replace("com.linbit.linstor.core.Satellite", MAIN)
@@ -119,7 +119,9 @@ def _upgraded(tale: tales.Tale, scene: tales.Scene, wears: _Satellite) -> None:
         if what == "a new jar":
             write_jar(scene.each.inside(f"{_LIB}/server.jar"), CLASSES + 1, PORT)
         else:
-            scene.each.exec(["ln", "-sfn", f"{_NEWER}/bin/java", "/usr/bin/java"])
+            scene.each.exec(["rm", "-r", _JVM])
+            scene.each.exec(["mv", _NEWER, _JVM])
+            scene.each.exec(["touch", f"{_JVM}/lib/server/libjvm.so"])
         scene.poweroff()
         boot(tale, scene, wears, f"after {what}")
         noted = f"-XX:DumpLoadedClassList={archive.FOLDER}/classes"
@@ -150,14 +152,14 @@ def _await_unit(tale: tales.Tale, scene: tales.Scene, what: str) -> None:
         return scene.unit(archive.UNIT) in {"inactive", "failed"}
 
     scene.watch(scene.each.now() + MADE, ended)
-    said = scene.journal(archive.UNIT).strip().splitlines()
-    last = said[-1] if said else ""
-    made = [line for line in said if "made: " in line]
+    words = ["journalctl", "-b", "-o", "cat", "-u", archive.UNIT]
+    said = scene.each.exec(words, check=False).strip().splitlines()
+    made = [line for line in said if line.startswith("made: ")]
     result = scene.unit(archive.UNIT, "Result")
     tale.expect(
         bool(made) and result == "success" and ended(), f"made in its sandbox, {what}", said[-8:]
     )
-    tale.say(made[-1].partition("made: ")[2] if made else last)
+    tale.say(made[-1] if made else "nothing was made")
 
 
 def _uses(tale: tales.Tale, scene: tales.Scene, what: str) -> None:
@@ -173,13 +175,18 @@ def _words(scene: tales.Scene) -> list[str]:
 
 
 def _copy_jvm(java: Path, place: Path) -> None:
-    """A JVM as this host has it, less what a program does not need; its launcher is of now, as after an upgrade."""
+    """A JVM as this host has it, less what a program does not need."""
     (place / "bin").mkdir(parents=True)
-    shutil.copy(java / "bin/java", place / "bin/java")
+    shutil.copy2(java / "bin/java", place / "bin/java")
+    unused = shutil.ignore_patterns("src.zip", "ct.sym")
     for name in ("lib", "conf"):
-        shutil.copytree(
-            java / name, place / name, ignore_dangling_symlinks=True, dirs_exist_ok=True
-        )
+        shutil.copytree(java / name, place / name, ignore=unused, ignore_dangling_symlinks=True)
+
+
+def _another(java: Path) -> Path | None:
+    """Another JVM of this host; None where it has but one."""
+    homes = {path.resolve().parents[1] for path in java.parent.glob("*/bin/java")}
+    return next(iter(sorted(homes - {java})), None)
 
 
 def _listens(each: machine.Machine) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.agent import tunecommands, tuneservice
-from tidegate.clients import errors, files, process
+from tidegate.clients import clock, errors, files, process
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
 from tidegate.tuning import archive
@@ -27,6 +27,8 @@ WITHIN: Final = 300.0
 LOOK_EVERY: Final = 60.0
 LEAST: Final = 500
 """Classes below which a list is of a start that came to nothing."""
+_SINCE: Final = "since"
+_PARTS: Final = ("lib/server/libjvm.so", "lib/modules")
 _PLAIN: Final = re.compile(r"/[\w./+-]+")
 _log = logging.getLogger("tidegate.archive")
 _FIXED: Final = (1980, 1, 1, 0, 0, 0)
@@ -67,6 +69,14 @@ def prepare(config: Config) -> None:
         files.make_directory(place.parent, mode=0o755)
     files.make_directory(place, mode=0o755)
     files.write(place / "satellite.sh", archive.note(str(place)).encode())
+
+
+def since(config: Config) -> float | None:
+    """Return when there was an archive for the first time since it was applied, seconds since the epoch: boots before it had none."""
+    try:
+        return float(_kept(folder(config) / _SINCE))
+    except ValueError:
+        return None
 
 
 def remove(config: Config) -> None:
@@ -124,6 +134,8 @@ async def _make(script: Script, java: str, place: Path, wanted: list[str]) -> st
     text = archive.entry(script, java, wanted, str(place))
     files.write(place / "satellite.sh", text.encode())
     files.write(place / "stamp", (await _stamp(wanted)).encode())
+    if not (place / _SINCE).exists():
+        files.write(place / _SINCE, f"{clock.wall():.3f}\n".encode())
     size = (place / "satellite.jsa").stat().st_size
     return f"made: {place}/satellite.jsa, {size // 1024 // 1024} MiB, used from the satellite's next start on"
 
@@ -139,7 +151,13 @@ def sources(script: Script, java: str, place: Path) -> list[str]:
     ]
     ours = [str(place / f"folder{number}.jar") for number in range(len(script.folders))]
     around = sorted({str(Path(jar).parent) for jar in jars})
-    return [script.path, *script.folders, *held, *around, *jars, java, *ours]
+    return [script.path, *script.folders, *held, *around, *jars, java, *_machine(java), *ours]
+
+
+def _machine(java: str) -> list[str]:
+    """The JVM behind its launcher: an upgrade may leave that one as it was, and an archive of another JVM is refused at each start."""
+    home = Path(java).resolve().parent.parent
+    return [str(path) for name in _PARTS if (path := home / name).is_file()]
 
 
 async def _stamp(wanted: list[str]) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from tidegate.actuators import dropins
 from tidegate.agent import archiving, unitchange
 from tidegate.agent.unitchange import Changed
-from tidegate.clients import errors, files
+from tidegate.clients import clock, errors, files
 from tidegate.config.model import Config
 from tidegate.core.trouble import Trouble
 from tidegate.tuning import jvm
@@ -60,6 +60,19 @@ def load(config: Config) -> Notes:
                 hint="put it aside; what was applied shows in `tidegate units verify`",
             )
         ) from error
+
+
+def dated(config: Config, notes: Notes) -> Notes:
+    """Return ``notes`` for a comparison of boots: an archive counts from when there was one, not from when it was asked for."""
+    made = archiving.since(config)
+    return Notes(
+        applied=tuple(
+            msgspec.structs.replace(one, at=max(one.at, made if made is not None else clock.wall()))
+            if one.id == ARCHIVE and one.reverted is None
+            else one
+            for one in notes.applied
+        )
+    )
 
 
 def settle(config: Config, *, at: float) -> Notes:
@@ -136,7 +149,7 @@ async def _write(config: Config, wanted: Advice, edit: Edit, noted: Applied) -> 
 
 async def revert(config: Config, name: str, *, at: float) -> Changed:
     """Take ``name`` back, to the byte, and note it. Raises ClientError."""
-    root, notes = Path(config.host.root), load(config)
+    root, notes = Path(config.host.root), dated(config, load(config))
     last = notes.last(name)
     ended = tuple(
         msgspec.structs.replace(one, reverted=at)

@@ -29,6 +29,11 @@ exit codes: 0 done, or nothing to advise, 1 refused or failed, 2 usage or config
 """
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_ADVICE, EXIT_UNKNOWN = 0, 1, 2, 4, 5
 _COUNTS = "it counts from the next boot on; then: tidegate tune result\n"
+_SWITCHES = {
+    "--by-hand": "with apply: only note that you make the change yourself now, so that result can compare boots",
+    "--when-calm": "with archive: wait until the boot is over, and nothing is resynchronised",
+    "--no-measure": "run no command that takes time (java, pvdisplay, lvs, zfs list, …: seconds, read-only)",
+}
 _VERBS = ("list", "apply", "revert", "result", "archive")
 _WITHOUT_ID = frozenset({"list", "archive"})
 
@@ -50,27 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="the advice's name, as the list has it")
     parser.add_argument(
-        "--no-measure",
-        action="store_true",
-        help="run no command that takes time (java, pvdisplay, lvs, zfs list, …: seconds, read-only)",
-    )
-    parser.add_argument(
         "--write-test",
         metavar="DIR",
         action="append",
         default=[],
         help="time small synced writes into a file of our own in DIR; once for each disk that is meant",
     )
-    parser.add_argument(
-        "--by-hand",
-        action="store_true",
-        help="with apply: only note that you make the change yourself now, so that result can compare boots",
-    )
-    parser.add_argument(
-        "--when-calm",
-        action="store_true",
-        help="with archive: wait until the boot is over, and nothing is resynchronised",
-    )
+    for name, what in _SWITCHES.items():
+        parser.add_argument(name, action="store_true", help=what)
     options.add_output_options(parser)
     options.add_host_options(parser)
     return parser
@@ -122,7 +114,7 @@ def _list(chosen: argparse.Namespace, config: "Config") -> int:
         advice=advised,
         own=host.own(facts),
         looked=host.looked(facts),
-        in_force=_in_force(notes, facts.boots),
+        in_force=_in_force(tuning.dated(config, notes), facts.boots),
         missing=host.missing(facts),
         judged=facts.satellite is not None
         and facts.phase("jvm") is not None
@@ -233,7 +225,7 @@ def _result(chosen: argparse.Namespace, config: "Config") -> int:
     from tidegate.report import tune
     from tidegate.tuning import result
 
-    notes = tuning.load(config)
+    notes = tuning.dated(config, tuning.load(config))
     applied = notes.last(chosen.id)
     if applied is None:
         sys.stderr.write(f"tidegate: {chosen.id} was never applied here; see tidegate tune\n")

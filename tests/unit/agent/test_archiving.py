@@ -10,6 +10,7 @@ from tests.weak_hosts import UNIT
 from tidegate.agent import archiving, tunecommands, tuneservice
 from tidegate.config.model import AgentConfig, Config, HostConfig
 from tidegate.core.trouble import Trouble
+from tidegate.tuning import archive
 
 
 @pytest.fixture
@@ -65,3 +66,14 @@ def test_without_its_unit_none_would_ever_be_made(host: TunedHost) -> None:
     (host.root / "usr/local/lib/systemd/system/tidegate-archive.service").unlink()
     found = archiving.look(host.root, tuneservice.units(host.root), config(host))
     assert found.obstacle == "tidegate-archive.service is not installed"
+
+
+def test_a_jvm_whose_launcher_stays_the_same_is_another_one_all_the_same(host: TunedHost) -> None:
+    """Its library decides whether it takes an archive; the launcher on the path may be the same, byte for byte."""
+    host.write("jvm/bin/java", "#!/bin/sh\n", 0o755)
+    host.write("jvm/lib/server/libjvm.so", "x")
+    host.link("usr/bin/java", "../../jvm/bin/java")
+    script = archive.Script(path="/s", class_path=("/l/a.jar",), main="a.B")
+    found = archiving.sources(script, str(host.root / "usr/bin/java"), host.state)
+    assert str(host.root / "jvm/lib/server/libjvm.so") in found
+    assert str(host.root / "usr/bin/java") in found
