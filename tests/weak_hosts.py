@@ -18,6 +18,8 @@ NETWORKD: Final = "systemd-networkd-wait-online.service"
 SETTLE: Final = "systemd-udev-settle.service"
 SCAN: Final = "zfs-import-scan.service"
 AGENT_LINK: Final = "/etc/systemd/system/multi-user.target.wants/tidegate-agent.service"
+FIRST_MINOR: Final = 1001
+"""In the lab there are real devices behind the first ones, which ``blkid`` looks at."""
 DATABASE: Final = "/var/lib/incus/linstordb"
 """Of the controller: in a directory that is a mount of its own on every kind of host."""
 DISK: Final = "@DISK@"
@@ -203,7 +205,7 @@ def links(resources: Sequence[str]) -> dict[str, str]:
 PROGRAMS: Final = {
     "pvdisplay": 'echo "  /dev/sda"',
     "lvs": "yes '  r0_00000;/dev/vg0/r0_00000' | head -4",
-    "drbdadm": "echo DEVICE=drbd1000",
+    "drbdadm": "echo DEVICE=drbd1001",
 }
 """What a healthy host answers, at once."""
 
@@ -213,8 +215,9 @@ def drbd_answers(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return what ``drbdsetup show --json`` and ``status --json`` say of ``resources``; ``local``, ``peer``: addresses of a connection."""
     names = [*resources, *(f"other{number}" for number in range(drbd.strangers))]
-    show = [_shown(name, 1000 + place, drbd) for place, name in enumerate(names)]
-    status = [_stated(name, local, peer) for name in names]
+    minors = {name: FIRST_MINOR + place for place, name in enumerate(names)}
+    show = [_shown(name, minor, drbd) for name, minor in minors.items()]
+    status = [_stated(name, minor, local, peer) for name, minor in minors.items()]
     return show, status
 
 
@@ -235,10 +238,10 @@ def _shown(name: str, minor: int, drbd: Drbd) -> dict[str, Any]:
     }
 
 
-def _stated(name: str, local: str, peer: str) -> dict[str, Any]:
+def _stated(name: str, minor: int, local: str, peer: str) -> dict[str, Any]:
     device = {
         "volume": 0,
-        "minor": 1000,
+        "minor": minor,
         "disk-state": "UpToDate",
         "size": 100 << 20,
         "al-writes": 900,
@@ -250,7 +253,12 @@ def _stated(name: str, local: str, peer: str) -> dict[str, Any]:
         "paths": [path],
         "peer_devices": [{"volume": 0, "replication-state": "Established"}],
     }
-    return {"name": name, "devices": [device], "connections": [connection]}
+    return {
+        "name": name,
+        "role": "Primary",
+        "devices": [device],
+        "connections": [connection],
+    }
 
 
 def network(needed: str, needless: str, address: str) -> dict[str, str]:

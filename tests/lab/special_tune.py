@@ -45,7 +45,6 @@ ELSEWHERE = frozenset({"class-archive"})
 _LOOKED = {
     "lvmconfig": "echo global_filter=[]; echo use_devicesfile=1; echo event_activation=1",
     "pvs": "echo '  vg0'",
-    "blkid": "true",
 }
 _ACTIVATED = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/sleep 1\n"
 _NOW = """\
@@ -106,6 +105,7 @@ def _healthy(tale: tales.Tale, scene: tales.Scene, wears: Dressed) -> None:
         "LVM's settings: devices file 1, event activation 1",
         "activation of vg0 by events: 1.",
         "`drbdadm sh-udev`",
+        "`blkid -p of a DRBD device`, ",
         f"each of {len(wears.names)} resources kept here",
         "image volumes left half unpacked by a crash",
         "Incus starts 4 instances, 1 at once",
@@ -278,14 +278,17 @@ def _until_online(tale: tales.Tale, scene: tales.Scene, wears: Dressed, where: s
 
 
 def _shutdown(tale: tales.Tale, scene: tales.Scene, wears: Dressed) -> None:
+    """And what the gate takes of a boot, which is put in meanwhile."""
     wears.weaken("slow-shutdown")
     boot(tale, scene, wears, "with something that does not end")
+    scene.tidegate(*variants.SET_UP["gate"][-1])
     scene.poweroff()
     boot(tale, scene, wears, "after a shutdown that killed it")
     found = advised(scene)
     tale.expect(list(found) == ["slow-shutdown"], "the shutdown is the advice", found)
     said = tune(scene)
     tale.expect("and killed lab-stubborn.service" in said, "with what was killed", said)
+    tale.expect(f"{tales.GATE}: " in said, "the gate's share is in the list", said)
 
 
 _STORIES = {

@@ -29,6 +29,24 @@ def held(facts: HostFacts, unit: str) -> UnitTime | None:
     return found if -0.1 <= satellite.began - found.active < HELD_WITHIN else None
 
 
+def beside(facts: HostFacts, unit: str) -> tuple[Seen, ...]:
+    """Return the evidence that other waits went on beside ``unit`` and ended as late: one of them alone gains little."""
+    own = facts.times[unit]
+    others = [
+        name
+        for name, wait in sorted(facts.times.items())
+        if name != unit
+        and (name in {SETTLE, SCAN} or name.endswith("wait-online.service"))
+        and held(facts, name) is not None
+        and wait.began < own.active
+        and own.began < wait.active
+    ]
+    if not others:
+        return ()
+    text = f"{', '.join(others)} ended as late beside it: all of the gain comes only when neither is waited for"
+    return (Seen(text=text, source=figure.this_boot(facts.at)),)
+
+
 def devices_first(facts: HostFacts) -> Advice | None:
     """DRBD from what the node kept, before satellite and controller."""
     known = facts.phase("devices")
@@ -133,6 +151,7 @@ def import_cache(facts: HostFacts) -> Advice | None:
                 text=f"{SCAN} was the last that the satellite's start waited for: {scan.took:.1f} s",
                 source=figure.this_boot(facts.at),
             ),
+            *beside(facts, SCAN),
         ),
         change=(
             "zpool set cachefile=/etc/zfs/zpool.cache POOL    for each pool",
@@ -159,6 +178,7 @@ def settle(facts: HostFacts) -> Advice | None:
                 text=f"{SETTLE} was the last that the satellite's start waited for: {found.took:.1f} s",
                 source=figure.this_boot(facts.at),
             ),
+            *beside(facts, SETTLE),
         ),
         change=(
             f"systemctl list-dependencies --reverse {SETTLE}    names who asks for it",

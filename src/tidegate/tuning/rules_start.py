@@ -49,6 +49,7 @@ def network(facts: HostFacts) -> Advice | None:
                 source=figure.this_boot(facts.at),
             ),
             *more,
+            *rules_devices.beside(facts, late.unit),
         ),
         change=(f"{change}    in a drop-in of {late.unit}" if edit else by_hand,),
         risk="what needs the other links starts before them",

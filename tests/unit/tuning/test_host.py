@@ -281,6 +281,28 @@ def test_the_wait_for_a_network_is_ours_to_change_only_where_links_and_command_a
     assert host.advise(facts(**{**weak, "times": early})) == (), "something else held the satellite"
 
 
+def test_of_two_waits_beside_each_other_neither_alone_gains_it_all() -> None:
+    def found(settle_began: float, settle_active: float) -> dict[str, str]:
+        times = {
+            "systemd-udev-settle.service": UnitTime(
+                unit="systemd-udev-settle.service", began=settle_began, active=settle_active
+            ),
+            "zfs-import-scan.service": UnitTime(
+                unit="zfs-import-scan.service", began=3.0, active=10.0
+            ),
+            SATELLITE.unit: UnitTime(unit=SATELLITE.unit, began=10.1, active=10.1),
+        }
+        advised = host.advise(facts(times=times, import_scans=True))
+        return {one.id: " ".join(seen.text for seen in one.evidence) for one in advised}
+
+    both = found(1.0, 9.5)
+    assert both.keys() == {"udev-settle", "zfs-import-cache"}
+    assert all("neither is waited for" in text for text in both.values())
+    one_after_the_other = found(0.5, 3.0)
+    assert one_after_the_other.keys() == {"zfs-import-cache"}
+    assert "neither" not in one_after_the_other["zfs-import-cache"]
+
+
 def test_a_controller_that_is_ready_before_the_satellite_is_not_blamed() -> None:
     name = "linstor-controller.service"
     early = facts(
