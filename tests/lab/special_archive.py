@@ -13,7 +13,7 @@ from tests.class_files import MAIN, write_jar
 from tests.lab import host, machine, seed, special_devices
 from tests.lab import tale as tales
 from tests.lab.dressed import SCRIPT, SYSTEM, Dressed
-from tests.lab.special_tune import PAIRS, advised, boot, proven, tree, tune
+from tests.lab.tuned import PAIRS, advised, boot, boot_often, proven, revert, same, tree, tune
 from tests.lab.variants import Variant
 from tests.tuned_hosts import START_SCRIPT
 from tests.weak_hosts import UNIT
@@ -91,10 +91,7 @@ def tell(tale: tales.Tale) -> None:
 
 
 def _made(tale: tales.Tale, scene: tales.Scene, wears: _Satellite) -> None:
-    for number in range(PAIRS):
-        boot(tale, scene, wears, "as packaged")
-        if number < PAIRS - 1:
-            scene.poweroff()
+    boot_often(tale, scene, wears, "as packaged")
     found = advised(scene, code=_ANY_GAIN)
     tale.expect("class-archive" in found, "the archive is advised", found)
     wears.tree = tree(scene)
@@ -138,11 +135,8 @@ def _torn(tale: tales.Tale, scene: tales.Scene, wears: _Satellite) -> None:
     kept.write_bytes(kept.read_bytes()[:200_000])
     scene.poweroff()
     boot(tale, scene, wears, "with a torn archive")
-    said = tune(scene, "revert", "class-archive")
-    tale.expect("it counts from the next boot on" in said, "taken back", said)
-    now = tree(scene)
-    differs = sorted(p for p in wears.tree.keys() | now.keys() if wears.tree.get(p) != now.get(p))
-    tale.expect(not differs, "revert of class-archive leaves no byte", differs)
+    revert(tale, scene, "class-archive")
+    same(tale, scene, wears.tree, "class-archive")
 
 
 def _await_unit(tale: tales.Tale, scene: tales.Scene, what: str) -> None:
