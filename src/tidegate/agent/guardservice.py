@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.agent import discovery, ending
+from tidegate.agent import ending
 from tidegate.clients import clock, errors, files
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.clients.systemd import notify
@@ -56,6 +56,8 @@ def run_unit(config: Config, environ: Mapping[str, str] = os.environ) -> int:
 
 def run_by_hand(config: Config, listen: str, unix: str | None) -> int:
     """Serve at ``listen`` for processes of the same user; returns the exit code."""
+    from tidegate.agent import discovery  # noqa: PLC0415  the unit, for which Incus waits, needs it not
+
     linstor = discovery.Linstor(config, None, clock.boottime)
     try:
         sockets = [listening(listen), *([_unix(unix)] if unix else [])]
