@@ -71,6 +71,25 @@ async def test_a_few_devices_at_once_need_one_process(
     assert len(_openers()) == 1
 
 
+async def test_what_is_prepared_is_used(
+    devices: client.DeviceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_GROW_AFTER", 60.0)
+    devices.prepare()
+    await asyncio.sleep(0)
+    assert (await devices.examine("/dev/drbd1000")).opened == OpenResult.OPENED
+    assert len(_openers()) == 1
+
+
+async def test_what_is_being_prepared_is_ended(tmp_path: Path) -> None:
+    for steps in range(4):
+        async with client.DeviceClient(tmp_path) as devices:
+            devices.prepare()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        assert not _openers()
+
+
 async def test_a_process_that_ended_is_made_up_for(devices: client.DeviceClient) -> None:
     await devices.examine("/dev/drbd1000")
     for opener in _openers():
