@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from tidegate.agent import ending, verdicts
+from tidegate.agent import ending, setup, verdicts
 from tidegate.agent.boot import Boot, this_boot
 from tidegate.clients import errors
 from tidegate.clients.systemd import notify
@@ -104,7 +104,7 @@ class _Gate:
 
     async def hold(self) -> None:
         """Set ``final`` to the verdict that ends the wait, as soon as there is one."""
-        link = await self._knock(ANSWER_WITHIN)
+        link = await self._knock(ANSWER_WITHIN if setup.expects_agent(self._config) else 0.0)
         while not self.final.done():
             if link is None:
                 link = await self._look_by_ourselves()

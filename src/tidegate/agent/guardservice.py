@@ -14,13 +14,13 @@ from typing import Final
 
 import msgspec
 
-from tidegate.agent import ending
+from tidegate.agent import ending, setup
 from tidegate.clients import clock, errors, files
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.clients.systemd import notify
 from tidegate.config.model import Config
 from tidegate.core.ids import NodeName
-from tidegate.guard import limits, record, rules
+from tidegate.guard import asking, limits, record, rules
 from tidegate.guard.admission import Admission, listening
 from tidegate.guard.relay import Guard
 
@@ -105,7 +105,13 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
 def _run(config: Config, sockets: Sequence[socket.socket], post: Post) -> int:
     async def serve() -> None:
-        judged = rules.of_config(config, post.node, secret=post.secret, clock=clock.boottime)
+        judged = rules.of_config(
+            config,
+            post.node,
+            secret=post.secret,
+            clock=clock.boottime,
+            knock=asking.KNOCK_FOR if setup.expects_agent(config) else 0.0,
+        )
         guard = Guard(
             judged,
             post.to,

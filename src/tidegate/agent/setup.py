@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tidegate.clients import configfiles, errors
-from tidegate.clients.systemd import journal
+from tidegate.clients.systemd import enabled, journal
 from tidegate.config import load as loading
 from tidegate.config.model import Config
 
@@ -24,6 +24,12 @@ def load(
     if isinstance(loaded, Config):
         return loaded
     return "".join(f"tidegate: {error}\n" for error in loaded)
+
+
+def expects_agent(config: Config) -> bool:
+    """Return whether an agent is to be expected while this host boots: one that is nobody's to start is not waited for."""
+    elsewhere = config.agent.run_dir != Config().agent.run_dir
+    return elsewhere or enabled.is_enabled(enabled.AGENT)
 
 
 def log_to_journal(config: Config) -> None:

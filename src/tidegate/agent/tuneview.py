@@ -22,6 +22,7 @@ from tidegate.agent import (
 from tidegate.agent.meter import CPU_WAITED
 from tidegate.agent.tunecommands import Tell
 from tidegate.clients import clock, errors, files, process
+from tidegate.clients.systemd import enabled
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
 from tidegate.core.trouble import Trouble
@@ -116,7 +117,7 @@ async def _files(
         multipath=tunecommands.rules_of_multipath(root),
         autostart=await tuneincus.autostart(config, units),
         devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
-        agent=_is_wanted(wants, host.AGENT),
+        agent=enabled.is_enabled(host.AGENT, [str(wants)]),
         wakes=config.recovery.wake_controller,
         applied=notes.written(),
         drifted=_drifted(notes, [satellite, controller]),
@@ -262,11 +263,6 @@ async def _asked(config: Config, names: tuple[str, ...]) -> dict[str, Unit]:
                 if error.trouble.code.startswith("bus."):
                     break  # each further call would wait for the same bus
     return found
-
-
-def _is_wanted(folder: Path, name: str) -> bool:
-    """Return whether a unit is enabled: a link, whether or not it leads to something below this root."""
-    return any((wants / name).is_symlink() for wants in folder.glob("*.wants"))
 
 
 def _time(unit: Unit) -> UnitTime | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tidegate.cli import guardsetup, loading, options
+from tidegate.clients.systemd import enabled
 
 TYPE_CHECKING = False
 HEAD_START = 0.3
@@ -86,11 +87,13 @@ def _tell_systemd_at_once() -> None:
 
 
 def _give_way(environ: Mapping[str, str]) -> None:
-    """Load nothing before there is a reason to: a call in the sockets that systemd passed on, an agent that is up, or HEAD_START is over.
+    """Load nothing before there is a reason to: a call in the sockets that systemd passed on, an agent that is up, none enabled, or HEAD_START over.
 
     What Incus is told rests on the agent's first look. On a host with two processors two programs that load at once take them both, and
     each of the dozens of short commands of a boot, Incus's own among them, waits for its turn.
     """
+    if not enabled.is_enabled(enabled.AGENT):
+        return
     calls = select.poll()
     count = environ.get("LISTEN_FDS", "")
     if environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal():

@@ -18,7 +18,7 @@ from tidegate.config.model import Config
 from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.snapshot import Liveness
 from tidegate.guard import bar, interface, local_truth, volumes
-from tidegate.guard.asking import Agent, Local, Mount, State
+from tidegate.guard.asking import KNOCK_FOR, Agent, Local, Mount, State
 from tidegate.guard.bar import Why
 from tidegate.guard.classify import Named, classify
 from tidegate.guard.holding import Hold, Holder
@@ -240,14 +240,22 @@ class GuardRules:
 
 
 def of_config(
-    config: Config, node: NodeName, *, secret: str, clock: Callable[[], float]
+    config: Config,
+    node: NodeName,
+    *,
+    secret: str,
+    clock: Callable[[], float],
+    knock: float = KNOCK_FOR,
 ) -> GuardRules:
-    """Return the rules as ``config`` (section ``guard``) wants them; ``secret`` is what the guard brings to the agent."""
+    """Return the rules as ``config`` (section ``guard``) wants them.
+
+    ``secret`` is what the guard brings to the agent; ``knock``: seconds for which that one may still be coming up.
+    """
     chosen = config.guard
     settings = Settings(
         local_truth=chosen.local_truth, hold=chosen.hold, bar_limit=chosen.bar_limit
     )
-    agent = Agent(Path(config.agent.run_dir), secret)
+    agent = Agent(Path(config.agent.run_dir), secret, knock=knock)
     return GuardRules(agent, node, settings, clock=clock)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.cli import guard
+from tidegate.clients.systemd import enabled
 
 LONG = 60.0
 
@@ -19,6 +20,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "guarding.sock"
     monkeypatch.setattr(guard, "AGENT", str(path))
     monkeypatch.setattr(guard, "HEAD_START", LONG)
+    monkeypatch.setattr(enabled, "is_enabled", lambda unit: unit == "tidegate-agent.service")
     return path
 
 
@@ -37,6 +39,11 @@ def test_a_call_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_agent_that_is_up_is_a_reason(agent: Path) -> None:
     agent.touch()
+    assert waited({}) < LONG
+
+
+def test_where_no_agent_is_enabled_none_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enabled, "is_enabled", lambda _unit: False)
     assert waited({}) < LONG
 
 
