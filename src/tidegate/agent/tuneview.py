@@ -117,7 +117,7 @@ async def _files(
         multipath=tunecommands.rules_of_multipath(root),
         autostart=await tuneincus.autostart(config, units),
         devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
-        agent=enabled.is_enabled(host.AGENT, [str(wants)]),
+        agent=enabled.is_enabled(host.AGENT, [wants]),
         wakes=config.recovery.wake_controller,
         applied=notes.written(),
         drifted=_drifted(notes, [satellite, controller]),

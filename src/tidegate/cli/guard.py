@@ -2,21 +2,12 @@
 """``tidegate guard``: the proxy between Incus and the LINSTOR controllers, by hand or as its unit; and its switches."""
 
 import argparse
-import os
-import select
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tidegate.cli import guardsetup, loading, options
-from tidegate.clients.systemd import enabled
 
 TYPE_CHECKING = False
-HEAD_START = 0.3
-"""Seconds that the agent has to load before us: it needs so long, and Incus asks later."""
-AGENT = "/run/tidegate/guarding.sock"
-"""Where the agent answers us, unless it is configured otherwise."""
-_FIRST_DESCRIPTOR, _GLANCE = 3, 10
 
 _EXAMPLES = (
     """\
@@ -57,7 +48,6 @@ def run(argv: Sequence[str]) -> int:
         return guardsetup.run(argv)
     if argv[:1] == ["run"]:
         _tell_systemd_at_once()
-        _give_way(os.environ)
     parser = build_parser()
     chosen = parser.parse_args(argv)
     if chosen.verb is None and not chosen.listen:
@@ -84,21 +74,3 @@ def _tell_systemd_at_once() -> None:
     from tidegate.clients.systemd import notify
 
     notify.notify(notify.READY, notify.status("is loaded; calls wait in its socket"))
-
-
-def _give_way(environ: Mapping[str, str]) -> None:
-    """Load nothing before there is a reason to: a call in the sockets that systemd passed on, an agent that is up, none enabled, or HEAD_START over.
-
-    What Incus is told rests on the agent's first look. On a host with two processors two programs that load at once take them both, and
-    each of the dozens of short commands of a boot, Incus's own among them, waits for its turn.
-    """
-    if not enabled.is_enabled(enabled.AGENT):
-        return
-    calls = select.poll()
-    count = environ.get("LISTEN_FDS", "")
-    if environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal():
-        for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + int(count)):
-            calls.register(descriptor, select.POLLIN)
-    until = time.monotonic() + HEAD_START
-    while time.monotonic() < until and not os.path.exists(AGENT) and not calls.poll(_GLANCE):  # noqa: PTH110
-        pass

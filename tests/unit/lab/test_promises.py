@@ -156,4 +156,18 @@ def test_ours_may_be_no_worse_than_stock() -> None:
         "s1 with the agent: c2 is lost, which stock keeps",
         "s1 with the agent: c1 ran 0.70 s later than with stock (medians)",
     ]
-    assert promises.doubtful([stock, ours], against_stock=True) == [("s1", Variant.AGENT)]
+    assert promises.doubtful([stock, ours], against_stock=True) == [
+        ("s1", Variant.AGENT),
+        ("s1", Variant.STOCK),
+    ]
+
+
+def test_what_stock_kept_by_luck_is_no_measure() -> None:
+    """In s10 incusd dies at the first of three containers, and in which order it starts all four is drawn."""
+    lucky = boot("s10", Variant.STOCK, None, None, None, 1.3)
+    ours = boot("s10", Variant.AGENT, None, None, None, None)
+    assert promises.doubtful([lucky, ours], against_stock=True) == [("s10", Variant.STOCK)]
+    unlucky = boot("s10", Variant.STOCK, None, None, None, None)
+    more = [lucky, unlucky, unlucky, ours]
+    assert promises.doubtful(more, against_stock=True) == []
+    assert promises.worse(more) == []
