@@ -19,7 +19,7 @@ def boot(
     return run.Boot(
         scenario=scenario,
         variant=variant,
-        fault_end={"s0": 0.0, "s1": 25.0}[scenario],
+        fault_end={"s0": 0.0, "s1": 25.0, "s10": 90.0}[scenario],
         first_pass=first,
         starts={name: [] if at is None else [at] for name, at in seen.items()},
         lost=tuple(name for name, at in seen.items() if at is None),
