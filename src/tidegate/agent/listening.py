@@ -57,6 +57,11 @@ class Listening:
         self._worthwhile = False
         self._heard = False
 
+    @property
+    def wakes(self) -> frozenset[Source]:
+        """What is looked at when something is heard; nothing where the listener only measures."""
+        return self._listener.wakes
+
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:

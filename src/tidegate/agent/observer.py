@@ -29,8 +29,8 @@ LOOK_LIMIT = 10.0
 ATTENDED_FOR = 6.0
 """Seconds for which one who waits is taken to go on waiting: longer than the pause between two of its questions."""
 LISTEN_AFTER = 1.0
-"""Seconds before an agent listens to anything: first it looks. Each stream costs a call or a process, and at the boot Incus waits for
-what the first looks say."""
+"""Seconds before an agent listens to anything but Incus, whose starts are measured: first it looks. Each stream costs a call or a process,
+and at the boot Incus waits for what the first looks say."""
 _COME_TOGETHER = frozenset({Source.LINSTOR, Source.DRBD, Source.DEVICES})
 """ONLINE, the state of DRBD and the device nodes."""
 _log = logging.getLogger("tidegate.observer")
@@ -201,7 +201,8 @@ class Observer:
             told = await bell.wait(pause)
 
     async def _listen(self, listening: Listening) -> None:
-        await asyncio.sleep(min(self._put_off, LISTEN_AFTER))
+        if listening.wakes and Source.INCUS not in listening.wakes:
+            await asyncio.sleep(min(self._put_off, LISTEN_AFTER))
         await listening.run()
 
     def _is_put_off(self, source: Source) -> bool:

@@ -173,7 +173,7 @@ SCENES = [
     Scene(code="device.wrong", about=VOLUME, seen="LINSTOR names /dev/drbd7, and DRBD has the volume as minor 1001", remedy="", then=wrong_path),
     Scene(code="device.cannot-open", about=VOLUME, seen="EMEDIUMTYPE (wrong medium type: a peer is Primary", remedy="drbdadm status", faults=fault(FaultKind.DEVICE_CANNOT_OPEN, errno=errno.EMEDIUMTYPE)),
     Scene(code="device.cannot-open", about=VOLUME, seen="EIO (input/output error)", remedy="dmesg", faults=fault(FaultKind.DEVICE_CANNOT_OPEN, errno=errno.EIO)),
-    Scene(code="device.open-hangs", about=VOLUME, seen="does not come back", remedy="", open_within=0.0005),
+    Scene(code="device.open-hangs", about=VOLUME, seen="does not come back", remedy="", open_within=1e-6),
     Scene(code="device.empty", about=VOLUME, seen="holds nothing, it held ext4", remedy="Start nothing on it", faults=fault(FaultKind.CONTENT_EMPTY), wanted=kept()),
     Scene(code="device.other-content", about=VOLUME, seen="holds ext4, it held xfs", remedy="", wanted=held("xfs")),
     Scene(code="device.content-changed", about=VOLUME, seen="holds ext4, it held gpt", remedy="", layout=block, wanted=held("gpt")),
