@@ -312,14 +312,8 @@ def doubtful(boots: Sequence[run.Boot], *, against_stock: bool = False) -> list[
 
 def _lucky(boots: Sequence[run.Boot]) -> list[Cell]:
     """The stock cells that may have kept by luck what ours lost: Incus's order of starts is drawn, and in s10 it dies at the first of three."""
-    return [
-        (scenario, Variant.STOCK)
-        for scenario in dict.fromkeys(scenario for scenario, _ in _cells(boots))
-        if len(_of(boots, scenario, Variant.STOCK)) <= AGAIN
-        and any(
-            True for cell in _cells(boots) if cell[0] == scenario for _ in _lost_more(boots, cell)
-        )
-    ]
+    lost = dict.fromkeys(cell[0] for cell in _cells(boots) for _ in _lost_more(boots, cell))
+    return [(name, Variant.STOCK) for name in lost if len(_of(boots, name, Variant.STOCK)) <= AGAIN]
 
 
 def broken(boots: Sequence[run.Boot]) -> list[str]:
