@@ -6,6 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.tuning import advice, figure, host, jvm, result
 from tidegate.tuning.advice import When
 from tidegate.tuning.facts import (
@@ -95,7 +96,7 @@ volumes = st.builds(
     al_writes=st.none() | st.integers(0, 10**6),
 )
 units = st.sampled_from(
-    [SATELLITE, CONTROLLER, NETWORKD, host.AGENT, host.GATE, "systemd-udev-settle.service"]
+    [SATELLITE, CONTROLLER, NETWORKD, AGENT_UNIT, host.GATE, "systemd-udev-settle.service"]
 )
 facts = st.builds(
     HostFacts,

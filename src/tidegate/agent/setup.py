@@ -10,6 +10,7 @@ from tidegate.clients import configfiles, errors
 from tidegate.clients.systemd import enabled, journal
 from tidegate.config import load as loading
 from tidegate.config.model import Config
+from tidegate.core.ids import AGENT_UNIT
 
 
 def load(
@@ -29,7 +30,7 @@ def load(
 def expects_agent(config: Config) -> bool:
     """Return whether an agent is to be expected while this host boots: one that is nobody's to start is not waited for."""
     elsewhere = config.agent.run_dir != Config().agent.run_dir
-    return elsewhere or enabled.is_enabled(enabled.AGENT)
+    return elsewhere or enabled.is_enabled(AGENT_UNIT)
 
 
 def log_to_journal(config: Config) -> None:

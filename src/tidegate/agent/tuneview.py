@@ -25,6 +25,7 @@ from tidegate.clients import clock, errors, files, process
 from tidegate.clients.systemd import enabled
 from tidegate.clients.systemd.manager import Manager, Unit
 from tidegate.config.model import Config, Use
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.core.trouble import Trouble
 from tidegate.history import boots as history
 from tidegate.metrics.moments import SATELLITE_PHASES, Moment
@@ -117,7 +118,7 @@ async def _files(
         multipath=tunecommands.rules_of_multipath(root),
         autostart=await tuneincus.autostart(config, units),
         devices_first=(wants / f"{name}.wants/{host.DEVICES}").is_symlink(),
-        agent=enabled.is_enabled(host.AGENT, [wants]),
+        agent=enabled.is_enabled(AGENT_UNIT, [wants]),
         wakes=config.recovery.wake_controller,
         applied=notes.written(),
         drifted=_drifted(notes, [satellite, controller]),

@@ -14,9 +14,10 @@ from typing import Final
 import msgspec
 
 from tidegate.clients import process, unitfiles
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.core.trouble import Trouble
 from tidegate.units import plan
-from tidegate.units.host import AGENT_UNIT, GUARD_SOCKET, GUARD_UNIT, READY_UNIT, HostView, Options
+from tidegate.units.host import GUARD_SOCKET, GUARD_UNIT, READY_UNIT, HostView, Options
 from tidegate.units.packaging import INCUS_STARTUP, INCUS_UNIT, SATELLITE_UNIT
 from tidegate.units.plan import Plan
 from tidegate.units.tree import Index, Load, Tree

@@ -17,6 +17,7 @@ PoolName = NewType("PoolName", str)
 ProjectName = NewType("ProjectName", str)
 InstanceName = NewType("InstanceName", str)
 UnitName = NewType("UnitName", str)
+AGENT_UNIT = UnitName("tidegate-agent.service")
 BootId = NewType("BootId", str)
 
 

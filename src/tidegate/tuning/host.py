@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.tuning import (
     advice,
     figure,
@@ -21,10 +22,9 @@ from tidegate.tuning.advice import Advice
 from tidegate.tuning.facts import HostFacts
 from tidegate.tuning.figure import size, span
 
-AGENT: Final = "tidegate-agent.service"
 GATE: Final = "tidegate-ready.service"
 DEVICES: Final = "tidegate-devices.service"
-OWN: Final = (AGENT, GATE, DEVICES)
+OWN: Final = (AGENT_UNIT, GATE, DEVICES)
 _RULES: Final = (
     *rules_satellite.RULES,
     *rules_control.RULES,
@@ -255,13 +255,13 @@ def _images(facts: HostFacts) -> Iterator[Looked]:
 def _own(facts: HostFacts) -> Iterator[Looked]:
     source = figure.this_boot(facts.at)
     listening, ready = facts.phase("listening"), facts.phase("volumes")
-    if (agent := facts.times.get(AGENT)) is not None:
+    if (agent := facts.times.get(AGENT_UNIT)) is not None:
         why = "nothing waits for it"
         if listening is not None:
             beside = listening[0] - agent.active
             where = "before" if beside >= 0 else "AFTER"
             why = f"active {span(abs(beside))} {where} the satellite's port is open ({figure.boots(listening[1])}); nothing waits for it"
-        yield Looked(what=AGENT, cost=span(agent.took), source=source, why=why)
+        yield Looked(what=AGENT_UNIT, cost=span(agent.took), source=source, why=why)
     if (gate := facts.times.get(GATE)) is not None:
         why = f"held Incus until {gate.active:.1f} s after boot"
         if ready is not None:

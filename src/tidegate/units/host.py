@@ -12,7 +12,6 @@ from tidegate.units import deadlock
 from tidegate.units.tree import Tree
 
 READY_UNIT: Final = "tidegate-ready.service"
-AGENT_UNIT: Final = "tidegate-agent.service"
 GUARD_UNIT: Final = "tidegate-guard.service"
 GUARD_SOCKET: Final = "tidegate-guard.socket"
 DEVICES_UNIT: Final = "tidegate-devices.service"

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 from tidegate.core.finding import Finding
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.core.trouble import Trouble
 from tidegate.units import choice, cycles, dropins, names, packaging, render, show, traps
 from tidegate.units.deadlock import Controller
 from tidegate.units.host import (
-    AGENT_UNIT,
     DEVICES_UNIT,
     GUARD_SOCKET,
     GUARD_UNIT,
@@ -200,7 +200,7 @@ def _own_names(strategy: Strategy, options: Options) -> tuple[str, ...]:
     The gate's unit is not among them with the guard: nothing waits for it then, so it would cost a process of every boot and keep
     the system ``starting`` for minutes, to write down what the agent writes down anyhow (docs/architecture.md).
     """
-    found = [AGENT_UNIT]
+    found: list[str] = [AGENT_UNIT]
     if strategy is not Strategy.GUARD:
         found.append(READY_UNIT)
     return (*found, *_asked_for(options))

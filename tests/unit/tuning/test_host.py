@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tidegate.core.ids import AGENT_UNIT
 from tidegate.tuning import figure, host, incus, jvm
 from tidegate.tuning.advice import By, When
 from tidegate.tuning.facts import (
@@ -315,7 +316,7 @@ def test_a_controller_that_is_ready_before_the_satellite_is_not_blamed() -> None
 
 def test_our_own_parts_stand_in_the_list() -> None:
     times = {
-        host.AGENT: UnitTime(unit=host.AGENT, began=0.4, active=0.9),
+        AGENT_UNIT: UnitTime(unit=AGENT_UNIT, began=0.4, active=0.9),
         host.GATE: UnitTime(unit=host.GATE, began=1.0, active=5.4),
     }
     agent, gate = host.own(facts(times=times))

@@ -9,7 +9,6 @@ from typing import Final
 FOLDERS: Final = tuple(
     map(Path, ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
 )
-AGENT: Final = "tidegate-agent.service"
 _MASK: Final = Path("/dev/null")
 
 
