@@ -143,9 +143,16 @@ def _started(
         blamed=without(state.blamed, name),
         hold_until=max(state.hold_until, outcome.ended_at + delay) if delay else state.hold_until,
     )
-    for below in report.chain(subject):
-        state = state.hurried(str(below.subject), now=outcome.ended_at, policy=policy)
+    keys = [str(below.subject) for below in report.chain(subject)]
+    keys += [key for other, key in state.blamed.items() if _was_guarded(state, other)]
+    for key in keys:
+        state = state.hurried(key, now=outcome.ended_at, policy=policy)
     return state
+
+
+def _was_guarded(state: RecoveryState, name: str) -> bool:
+    """Return True when our guard refused instance ``name`` its volumes: no event tells when it would not, so that of another does."""
+    return causes.is_the_guards(state.errors.get(f"{SubjectKind.INSTANCE}/{name}", ""))
 
 
 def remember(state: RecoveryState, snapshot: Snapshot) -> RecoveryState:

@@ -424,6 +424,26 @@ def test_what_our_own_guard_refuses_is_tried_again_soon_for_as_long_as_it_lasts(
     assert isinstance(only(world.look(after=3)), StartInstance)
 
 
+def test_a_start_that_our_guard_lets_pass_has_the_others_that_it_refused_tried_at_once() -> None:
+    refusal = "Could not mount volume: Message: 'Tidegate: rd-{} cannot be used on n1 yet: the controller gives an empty list of volumes'"
+    world = World(stopped("c1"), stopped("c2"))
+    for _ in range(6):
+        for action in world.look(after=3).actions:
+            assert isinstance(action, StartInstance)
+            world.finish(
+                action, OutcomeKind.FAILED, refusal.format(action.instance.name), after=0.5
+            )
+    world.look(after=1.0)
+    while not world.state.in_flight:
+        world.look(after=0.05)
+    (first,) = world.state.in_flight.values()
+    assert world.look(after=0.05).actions == ()
+    world.finish(first, OutcomeKind.DONE, after=0.05)
+    world.look(after=0.01)
+    (second,) = world.state.in_flight.values()
+    assert second.subject != first.subject, "it does not wait out its own two seconds"
+
+
 def test_switched_off_it_does_nothing_and_says_so() -> None:
     world = World(stopped("c1"))
     world.policy = msgspec.structs.replace(world.policy, enabled=False)
