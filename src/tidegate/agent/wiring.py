@@ -54,7 +54,7 @@ from tidegate.probes.hints.journal import JournalListener
 from tidegate.probes.hints.linstor import NODES, PROMOTION, LinstorListener
 from tidegate.probes.hints.systemd import SystemdListener
 from tidegate.probes.host import HostProbe
-from tidegate.probes.incus import IncusProbe
+from tidegate.probes.incus import IncusProbe, Running
 from tidegate.probes.journal import JournalProbe, Told
 from tidegate.probes.network import NetworkProbe
 from tidegate.probes.systemd import BOOTED, SystemdProbe, asker, variables
@@ -136,13 +136,17 @@ class _Clients:
         self._boottime = boottime = boot.seconds
         self.linstor = Linstor(config, wanted, boottime)
         path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
-        self.incus = IncusClient(path, deadline=config.incus.deadline)
         self.manager = _manager(config)
         self.drbd = _drbd(config)
         self.ask_incus_unit = (
             None
             if self.manager is None
             else asker(self.manager, config.systemd.incus_unit, clock=boottime)
+        )
+        self.incus = IncusClient(
+            path,
+            deadline=config.incus.deadline,
+            before=Running(self.ask_incus_unit, boottime) if self.ask_incus_unit else None,
         )
         self.starts = StartsListener(self.incus, unit=self.ask_incus_unit, began=boot.began)
         units = config.systemd

@@ -87,6 +87,7 @@ async def request(
     body_limit: int = BODY_LIMIT,
     where: str = "",
     tls: ssl.SSLContext | None = None,
+    once: bool = False,
 ) -> Answer:
     """Make one call and return the whole answer, or raise `ClientError`.
 
@@ -95,7 +96,7 @@ async def request(
     code of an error; `where` replaces the URL in its text (for a unix socket); `tls` is for https.
     Codes (slugs): refused, unreachable, timeout-connect, timeout, tls, disconnected, garbage.
     A GET whose connection is lost before its answer is made once more; anything else only if the
-    kept connection turned out to be closed before the request was sent.
+    kept connection turned out to be closed before the request was sent. `once`: nothing is.
     """
     place = where or url
     _no_hidden_retry(session)
@@ -118,7 +119,8 @@ async def request(
             try:
                 return await exchange()
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if not (_was_not_sent(error) or (method == "GET" and _may_be_stale(error))):
+                stale = method == "GET" and _may_be_stale(error)
+                if once or not (_was_not_sent(error) or stale):
                     raise
             return await exchange()
     except aiohttp.InvalidURL:

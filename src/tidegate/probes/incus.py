@@ -30,6 +30,9 @@ SELDOM: Final = 5.0
 """Seconds between two readings of what changes rarely, while looks are fast."""
 
 _SILENT: Final = frozenset({"incus.timeout", "incus.disconnected", "incus.refused"})
+_STOPPING: Final = "incus.stopping"
+FRESH: Final = 0.005
+"""Seconds for which systemd's word that the daemon runs is good for connecting to it."""
 _RUNS: Final = frozenset({"active", "activating", "reloading", "refreshing"})
 
 
@@ -87,6 +90,15 @@ class IncusProbe:
             phase = halted(unit)
             if phase is not None:
                 return self._only(phase)
+        try:
+            return await self._asked(unit, need)
+        except errors.ClientError as error:
+            if error.code != _STOPPING:
+                raise
+            return self._only(IncusPhase.STOPPING)
+
+    async def _asked(self, unit: UnitFacts | None, need: base.Need) -> Observation:
+        """Ask a daemon that runs. Raises ClientError."""
         try:
             ready = await self._client.ready(deadline=0.4 * self._deadline)
         except errors.ClientError as error:
@@ -165,6 +177,9 @@ class IncusProbe:
             )
             instances = group.create_task(calls.ask(listing))
             status = group.create_task(calls.ask(self._member_status(member)))
+        for trouble in calls.troubles:
+            if trouble.code == _STOPPING:
+                raise errors.ClientError(trouble)
         found = projects.result() if projects else None
         warned = warnings.result() if warnings else None
         if found is not None:
@@ -236,6 +251,35 @@ class IncusProbe:
 
     async def _member_status(self, member: str | None) -> str | None:
         return (await self._client.cluster_member(member)).status if member is not None else None
+
+
+class Running:
+    """Refuses a connection to a daemon that does not run, or is about to stop: to be awaited before each (`IncusClient`).
+
+    A look takes several calls, and somebody may stop the daemon between two of them.
+    """
+
+    def __init__(self, ask: AskUnit, clock: base.Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._one_asks = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        """Return when the daemon may be connected to. Raises ClientError ``incus.stopping``, and what asking systemd raises."""
+        async with self._one_asks:
+            if self._clock() - self._asked_at <= FRESH:
+                return
+            unit = await self._ask()
+            if unit.is_installed and halted(unit) is not None:
+                raise errors.ClientError(
+                    Trouble(
+                        code=_STOPPING,
+                        text=f"{unit.name} is {unit.active_state}: it is not connected to, its socket would start it again",
+                        hint=f"systemctl start {unit.name}, if it should run",
+                    )
+                )
+            self._asked_at = self._clock()
 
 
 def halted(unit: UnitFacts) -> IncusPhase | None:

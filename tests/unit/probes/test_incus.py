@@ -124,6 +124,32 @@ async def test_a_healthy_daemon(client: IncusClient, fake: Fake) -> None:
     assert [warning.uuid for warning in seen.warnings] == ["w"]
 
 
+@pytest.mark.parametrize("calls_before", range(5))
+async def test_a_daemon_that_is_stopped_during_a_look_is_not_connected_to_any_more(
+    tmp_path: Path, fake: Fake, calls_before: int
+) -> None:
+    """Its socket would start it again, against the will of whoever stopped it."""
+    fill(fake)
+    systemd = Systemd()
+
+    async def ask() -> UnitFacts:
+        if len(fake.asked) >= calls_before:
+            systemd.answer = msgspec.structs.replace(
+                ACTIVE, active_state="deactivating", sub_state="stop-sigterm"
+            )
+        return await systemd()
+
+    moments = iter(range(1000))
+    before = incus.Running(ask, lambda: float(next(moments)))
+    async with IncusClient(tmp_path / "unix.socket", before=before) as client:
+        await fake.on_socket(client.socket)
+        seen = await probe(client, Systemd()).look(NEED)
+    assert len(fake.asked) <= calls_before + incus.AT_ONCE - 1, "only what was under way"
+    assert seen.incus is not None
+    assert seen.incus.phase is IncusPhase.STOPPING
+    assert seen.liveness is Liveness.UP
+
+
 @pytest.mark.parametrize(
     ("active_state", "sub_state", "phase"),
     [

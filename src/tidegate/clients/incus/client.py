@@ -9,7 +9,7 @@ import enum
 import hashlib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, Self, TypeVar
 from urllib.parse import quote, unquote, urlencode
@@ -50,11 +50,21 @@ class IncusClient:
     ``incus.no-socket``, ``incus.permission``, ``incus.refused``, ``incus.timeout`` (so answers a daemon
     that starts), ``incus.disconnected``, ``incus.starting``, ``incus.stopping``, ``incus.unavailable``
     (a pool), ``incus.not-found``, ``incus.error`` and ``incus.garbage``.
+
+    systemd starts a daemon that was stopped when somebody connects to its socket (R7). ``before`` is awaited before each call's
+    connection and may raise ClientError instead; for the same reason no call whose connection is lost is made once more.
     """
 
-    def __init__(self, socket: Path, *, deadline: float = 5.0) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        deadline: float = 5.0,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.socket = socket
         self._deadline = deadline
+        self._before = before
         self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -249,6 +259,8 @@ class IncusClient:
         self, method: str, path: str, *, json: object = None, deadline: float | None
     ) -> wire.Envelope:
         what, limit = f"{method} {path}", self._deadline if deadline is None else deadline
+        if self._before is not None:
+            await self._before()
         try:
             answer = await http.request(
                 self.session(),
@@ -259,6 +271,7 @@ class IncusClient:
                 json=json,
                 body_limit=_BODY_LIMIT,
                 where=f"{self.socket}: {what}",
+                once=True,
             )
         except errors.ClientError as error:
             raise answers.no_answer(error, what=what, socket=str(self.socket)) from error.__cause__

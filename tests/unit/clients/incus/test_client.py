@@ -354,10 +354,14 @@ async def test_a_full_queue_in_front_of_a_daemon_that_starts(tmp_path: Path) -> 
     assert caught.value.code == "incus.timeout"
 
 
-async def test_a_daemon_that_dies_in_the_middle(tmp_path: Path) -> None:
+async def test_a_daemon_that_dies_in_the_middle_is_not_connected_to_again(tmp_path: Path) -> None:
+    """Somebody may have stopped it: another connection would start it."""
     path = tmp_path / "unix.socket"
+    connections = 0
 
     def die(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
         writer.close()
 
     server = await asyncio.start_unix_server(die, str(path))
@@ -365,6 +369,7 @@ async def test_a_daemon_that_dies_in_the_middle(tmp_path: Path) -> None:
         with pytest.raises(errors.ClientError) as caught:
             await incus.server(deadline=5)
     assert caught.value.code == "incus.disconnected"
+    assert connections == 1
 
 
 @pytest.mark.parametrize(
