@@ -24,7 +24,9 @@ class Bell:
         """The next look, or the one under way, was asked for by a hint."""
         self._looking = True
         self._again = False
-        self._not_before = 0.0
+        self._again_at_once = False
+        self._looked_at = 0.0
+        self._gap = 0.0
         self._stores: dict[pace.Terms, pace.Allowance] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -32,15 +34,17 @@ class Bell:
         """Have the source looked at now; if a look is under way, once more after it."""
         self._rung.set()
 
-    def hint(self) -> None:
-        """Have the source looked at as soon as hints may ask for it."""
+    def hint(self, *, at_once: bool = False) -> None:
+        """Have the source looked at as soon as hints may ask for it; ``at_once``: however long its last look took."""
         if self._looking:
             self._again = True
+            self._again_at_once |= at_once
             return
         if self._rung.is_set():
             return
         loop = asyncio.get_running_loop()
-        due = max(self._not_before, loop.time() + self._wait(loop.time()))
+        pause = min(self._gap, pace.GAP) if at_once else self._gap
+        due = max(self._looked_at + pause, loop.time() + self._wait(loop.time()))
         if due <= loop.time():
             self._strike()
         elif self._timer is None or due < self._timer.when() - pace.GAP:
@@ -67,11 +71,12 @@ class Bell:
             self._hinted = False
             terms = self._terms()
             self._stores[terms] = self._store(terms, now).spent(used, now, terms.share)
-            self._not_before = now + pace.gap(self._source, took)
+            self._looked_at, self._gap = now, pace.gap(self._source, took)
         self._looking = False
-        if self._again:
-            self._again = False
-            self.hint()
+        again, at_once = self._again, self._again_at_once
+        self._again = self._again_at_once = False
+        if again:
+            self.hint(at_once=at_once)
 
     def _strike(self) -> None:
         self._timer = None

@@ -32,8 +32,8 @@ class World(Protocol):
     def is_waiting(self) -> bool:
         """Something that is wanted is not ready."""
 
-    def hint(self, *sources: Source) -> None:
-        """Have ``sources`` looked at when they may be."""
+    def hint(self, *sources: Source, at_once: bool = False) -> None:
+        """Have ``sources`` looked at when they may be; ``at_once``: however slow their last look was."""
 
     async def next_news(self, within: float | None) -> None:
         """Return when something is known that was not, or after so many seconds."""
@@ -108,7 +108,7 @@ class Listening:
         now, rate = self._clock(), self._rate()
         self._heard = True
         if heard.wakes:
-            self._world.hint(*heard.wakes)
+            self._world.hint(*heard.wakes, at_once=heard.at_once)
         self._allowance = self._allowance.spent(heard.work, now, rate)
         if self._allowance.now(now, rate) <= 0:
             raise _Flood

@@ -91,11 +91,14 @@ class Observer:
             if (bell := self._bells.get(source)) is not None:
                 bell.ring()
 
-    def hint(self, *sources: Source) -> None:
-        """Have ``sources`` looked at soon: within milliseconds, unless hints have asked for much lately (see ``pace``)."""
+    def hint(self, *sources: Source, at_once: bool = False) -> None:
+        """Have ``sources`` looked at soon: within milliseconds, unless hints have asked for much lately (see ``pace``).
+
+        ``at_once``: however slow their last look was.
+        """
         for source in sources:
             if (bell := self._bells.get(source)) is not None:
-                bell.hint()
+                bell.hint(at_once=at_once)
 
     @property
     def is_waiting(self) -> bool:

@@ -54,6 +54,28 @@ async def test_a_hint_during_a_look_has_one_more_look_follow() -> None:
     assert await waited(one, 0.05) >= 0.049, "one more was enough"
 
 
+async def test_what_matters_is_looked_at_however_slow_the_last_look_was() -> None:
+    for during_the_look in (True, False):
+        one = bell(Source.INCUS)
+        one.hint()
+        await one.wait(LONG)
+        if during_the_look:
+            one.hint(at_once=True)
+        one.looked(took=10 * LONG, used=0.001)
+        if not during_the_look:
+            one.hint(at_once=True)
+        assert pace.GAP * 0.5 <= await waited(one) < pace.LONGEST_GAP / 2
+
+
+async def test_what_matters_is_held_back_with_all_else_when_looks_have_cost_too_much() -> None:
+    one = bell(share=0.001)
+    one.hint()
+    await one.wait(LONG)
+    one.looked(took=0.01, used=2 * MOST)
+    one.hint(at_once=True)
+    assert await waited(one, 0.05) >= 0.049
+
+
 async def test_a_call_during_a_look_has_the_next_follow_without_a_pause() -> None:
     one = bell()
     one.ring()

@@ -40,7 +40,7 @@ class World:
     def clock(self) -> float:
         return self.now
 
-    def hint(self, *sources: Source) -> None:
+    def hint(self, *sources: Source, at_once: bool = False) -> None:
         assert sources == (Source.DRBD,)
         self.hinted.append(self.now)
 

@@ -13,9 +13,13 @@ TOGETHER: Final = 0.02
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """Something was told. Empty ``wakes``: nothing that a look would show, but it had to be read."""
+    """Something was told. Empty ``wakes``: nothing that a look would show, but it had to be read.
+
+    ``at_once``: it is rare and much may wait for it, so it is looked at even where looks have been slow.
+    """
 
     wakes: frozenset[Source] = frozenset()
+    at_once: bool = False
     work: int = 1
     """What reading it cost, in units of 10 µs of processor time, roughly: one line of ``events2`` is one."""
 

@@ -32,4 +32,5 @@ class SystemdListener:
             async for hint in hints:
                 to_all = hint.kind in {HintKind.MISSED, HintKind.RELOADED}
                 runs = self.wakes if to_all else self._units.get(hint.unit, frozenset())
-                hear(base.Heard(wakes=runs | {Source.SYSTEMD}, work=_WORK))
+                # The end of Incus's own first pass is told by its unit alone, and incusd answers slowly until then.
+                hear(base.Heard(wakes=runs | {Source.SYSTEMD}, work=_WORK, at_once=True))
