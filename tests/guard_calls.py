@@ -13,7 +13,7 @@ from tidegate.guard.bar import Ruling, Why
 from tidegate.guard.interface import Answer, Call, Peer
 from tidegate.guard.volumes import Held
 
-UP = State(controller="up")
+UP = State(controller="up", recovers=True)
 PASSES = Mount(ruling=Ruling(changed=False, why=Why.READY))
 NOT_READY = Mount(ruling=Ruling(changed=True, why=Why.NOT_READY, text="0 of 3 ready"))
 NODE = {"name": "n1", "type": "SATELLITE", "props": {"a": "1"}, "connection_status": "ONLINE"}

@@ -155,8 +155,9 @@ class Guarding:
     async def _answer(self, question: asking.Question) -> asking.Said:
         match question:
             case AskState():
-                lenient = self._acts() and not self.leased and self._memory.bar.over is None
-                return guardview.state(self._scene.snapshot, lenient=lenient)
+                acts = self._acts()
+                lenient = acts and not self.leased and self._memory.bar.over is None
+                return guardview.state(self._scene.snapshot, recovers=acts, lenient=lenient)
             case AskMount():
                 return await self._mount(question, _patience(question.patience))
             case AskVolumes():

@@ -299,11 +299,13 @@ def _of(report: Report, resource: ResourceName) -> list[VolumeId]:
 # --- controllers, local truth -----------------------------------------------------------------
 
 
-def state(snapshot: Snapshot, *, lenient: bool) -> asking.State:
-    """Return how the controllers stand."""
+def state(snapshot: Snapshot, *, recovers: bool, lenient: bool) -> asking.State:
+    """Return how the controllers stand, and what becomes of what Incus cannot mount."""
     found = snapshot.source(Source.LINSTOR)
     text = found.trouble.text if found.trouble is not None else ""
-    return asking.State(controller=found.liveness.value, text=text, lenient=lenient)
+    return asking.State(
+        controller=found.liveness.value, text=text, recovers=recovers, lenient=lenient
+    )
 
 
 def ruling(

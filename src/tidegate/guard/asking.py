@@ -79,6 +79,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """``up``, ``new`` (not heard of yet), ``lost``, …: a :class:`~tidegate.core.snapshot.Liveness`."""
     text: str = ""
     """What is wrong with them."""
+    recovers: bool = False
+    """The agent brings back what Incus could not mount or start."""
     lenient: bool = False
     """Recovery mounts a pool that was turned away, and does not want one mounted now: a quick error costs nobody anything."""
 

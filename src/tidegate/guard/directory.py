@@ -91,22 +91,28 @@ class Directory:
     async def find(self, limit: float, hung: float = 0.0) -> str:
         """Return the controller to ask, at once if one is known. Raises `ClientError` within `limit` seconds.
 
-        Waits only while a search has just begun: after `limits.UNREACHED` seconds without any controller it refuses at once. So it
-        does once the active one has been silent for longer than `hung` seconds.
+        Waits while a search has just begun (`limits.UNREACHED`), and for a controller that is silent, in use or not, until that has
+        lasted for `hung` seconds; one that refuses is not waited for.
         """
-        now = self._loop.time()
-        end = min(now + limit, (self.unreached_since or now) + limits.UNREACHED)
-        while self._usable(hung) is None and self.trouble is None:
-            try:
+        last = self._loop.time() + limit
+        while (found := self._usable(hung)) is None:
+            end = min(last, self._hopeless_at(hung))
+            if self._loop.time() >= end:
+                lasted = self._loop.time() - (self.unreached_since or last)
+                raise ClientError(self.trouble or _searching(self.urls, lasted))
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(end):
                     await self._changed.wait()
-            except TimeoutError:
-                break
-        found = self._usable(hung)
-        if found is None:
-            since = self.unreached_since or now
-            raise ClientError(self.trouble or _searching(self.urls, self._loop.time() - since))
         return found
+
+    def _hopeless_at(self, hung: float) -> float:
+        """Return the moment from which on nobody waits any more who waits `hung` seconds for a silent controller."""
+        since = self.unreached_since
+        if since is None or self.active is not None:
+            return self._loop.time()
+        if self.trouble is None:
+            return since + limits.UNREACHED
+        return since + hung * (self.trouble.code == "controller.timeout")
 
     def silent_for(self) -> float:
         """Return the seconds since it was certain that the active controller does not answer; below zero while it does."""

@@ -99,6 +99,8 @@ class ForwardThen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     limit: float
     """Seconds from `Call.arrived_at` for all of it: asking, asking again, reviewing."""
+    patient: bool = False
+    """Wait for a silent controller with `limits.UNHELPED`; judged again meanwhile."""
     otherwise: Answer | None = None
     """Answered when `review` raises or is not done at the limit; None: the controller's own answer passes."""
 

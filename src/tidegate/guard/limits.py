@@ -31,6 +31,11 @@ PATIENCE: Final[Mapping[CallClass, Patience]] = {
     CallClass.STREAM: Patience(answer=15.0, hung=3.0),
     CallClass.CONTROL: Patience(answer=5.0, hung=0.0),
 }
+UNHELPED: Final = Patience(answer=540.0, hung=540.0)
+"""For the calls that incusd's start waits for, while nobody would take up what an error costs: then a controller that is silent is waited for
+as Incus itself does, so that nothing starts later than without us (contract.md, safety 11). Ends before incusd's unit gives up (600 s)."""
+JUDGED_AGAIN: Final = 1.0
+"""Seconds after which such a call is judged anew: an agent may have come."""
 
 UNREACHED: Final = 1.0
 """Seconds without any controller after which calls are refused at once; the guard goes on searching by itself."""

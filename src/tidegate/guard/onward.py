@@ -18,7 +18,7 @@ from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.core.trouble import Trouble
 from tidegate.guard import interface, limits
 from tidegate.guard.directory import Directory
-from tidegate.guard.interface import Answer, CallClass
+from tidegate.guard.interface import Answer
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the calls that wait."""
@@ -57,9 +57,11 @@ class _Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
-    def one(self, kind: CallClass, began: float, limit: asyncio.Timeout) -> Iterator[None]:
-        """Have ``limit`` end a call of ``kind`` when its patience is over."""
-        self._calls[limit] = limits.PATIENCE[kind], began
+    def one(
+        self, patience: limits.Patience, began: float, limit: asyncio.Timeout
+    ) -> Iterator[None]:
+        """Have ``limit`` end a call when its ``patience`` is over."""
+        self._calls[limit] = patience, began
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._look)
         try:
@@ -128,13 +130,13 @@ class Upstream:
 
     async def begin(
         self,
-        kind: CallClass,
+        patience: limits.Patience,
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
     ) -> aiohttp.ClientResponse:
-        """Make a call and return when its answer begins. Raises ClientError within the class's limits.
+        """Make a call and return when its answer begins. Raises ClientError within the limits of ``patience``.
 
         Asked again: what was certainly not sent, of each controller that may be the active one by then; and once a GET that was, whose
         connection broke off.
@@ -142,21 +144,20 @@ class Upstream:
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(None) as limit:
-                with self._waiting.one(kind, began, limit):
-                    return await self._attempts(kind, method, target, headers, body)
+                with self._waiting.one(patience, began, limit):
+                    return await self._attempts(patience, method, target, headers, body)
         except TimeoutError:
             waited = asyncio.get_running_loop().time() - began
             raise errors.ClientError(late(target, waited)) from None
 
     async def _attempts(
         self,
-        kind: CallClass,
+        patience: limits.Patience,
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
     ) -> aiohttp.ClientResponse:
-        patience = limits.PATIENCE[kind]
         asked = refused = 0
         while True:
             url = await self.directory.find(patience.answer, patience.hung)

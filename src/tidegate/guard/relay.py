@@ -216,7 +216,7 @@ class Guard:
             case Reply(answer=answer):
                 return messages.whole(answer)
             case ForwardThen():
-                return messages.whole(await self._reviewed(kind, call, verdict))
+                return messages.whole(await self._waited(kind, call, verdict))
             case Forward():
                 return await self._forward(request, kind, call, body=body)
 
@@ -230,14 +230,32 @@ class Guard:
             _log.exception("judging %s failed: report this as a bug", call.target)
         return Forward()
 
+    async def _waited(self, kind: CallClass, call: Call, verdict: ForwardThen) -> Answer:
+        """Have the call reviewed; a patient one gives way to another verdict, should the rules come to one meanwhile."""
+        review = asyncio.ensure_future(self._reviewed(kind, call, verdict))
+        try:
+            while verdict.patient:
+                if (await asyncio.wait({review}, timeout=limits.JUDGED_AGAIN))[0]:
+                    break
+                now = msgspec.structs.replace(call, arrived_at=self._clock())
+                other = await self._judged(now)
+                if isinstance(other, Reply):
+                    return other.answer
+                if isinstance(other, ForwardThen) and not other.patient:
+                    return await self._reviewed(kind, now, other)
+            return await review
+        finally:
+            review.cancel()
+
     async def _reviewed(self, kind: CallClass, call: Call, verdict: ForwardThen) -> Answer:
         """Ask the controller, let the rules see its answer; at the limit what they said beforehand counts."""
+        patience = limits.UNHELPED if verdict.patient else limits.PATIENCE[kind]
         got: Answer | None = None
 
         async def ask(
             *, limit: float, target: str | None = None, method: str | None = None
         ) -> Answer:
-            return await self._asked(kind, call, limit, target, method)
+            return await self._asked(patience, call, limit, target, method)
 
         try:
             async with asyncio.timeout(max(0.0, call.arrived_at + verdict.limit - self._clock())):
@@ -256,7 +274,12 @@ class Guard:
             return got
 
     async def _asked(
-        self, kind: CallClass, call: Call, limit: float, target: str | None, method: str | None
+        self,
+        patience: limits.Patience,
+        call: Call,
+        limit: float,
+        target: str | None,
+        method: str | None,
     ) -> Answer:
         """Make a call and take its answer whole; trouble is an answer too."""
         headers = await self._headers(
@@ -268,7 +291,7 @@ class Guard:
         try:
             async with asyncio.timeout(limit):
                 response = await self.upstream.begin(
-                    kind,
+                    patience,
                     method or call.method,
                     target or call.target,
                     headers,
@@ -309,7 +332,8 @@ class Guard:
             headers += [(hdrs.CONTENT_LENGTH, length)] if length is not None else []
             data = messages.pieces(request)
         async with self._turns.take(kind) as turn:
-            response = await self.upstream.begin(kind, call.method, call.target, headers, data)
+            patience = limits.PATIENCE[kind]
+            response = await self.upstream.begin(patience, call.method, call.target, headers, data)
             async with response:
                 if messages.is_endless(response):
                     turn.is_endless()

@@ -17,7 +17,7 @@ import msgspec
 from tidegate.config.model import Config
 from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.snapshot import Liveness
-from tidegate.guard import bar, interface, local_truth, volumes
+from tidegate.guard import bar, interface, limits, local_truth, volumes
 from tidegate.guard.asking import KNOCK_FOR, Agent, Local, Mount, State
 from tidegate.guard.bar import Why
 from tidegate.guard.classify import Named, classify
@@ -110,6 +110,12 @@ class GuardRules:
         if not starting and not self._settings.local_truth:
             return ForwardThen(limit=LIMITS[named.kind])
         state = await self._agent.state()
+        lost = state is not None and state.controller == Liveness.LOST
+        if lost and (reply := await self._locally(call, named)):
+            return Reply(answer=reply)
+        if starting and (state is None or not state.recovers):
+            # Nobody would bring the pool back before Incus's own minute.
+            return ForwardThen(limit=limits.UNHELPED.answer, patient=True)
         if state is None or state.controller == Liveness.UP:
             # A list of all definitions may be long: from a controller that answers it passes as it comes.
             passes = named.kind is CallClass.DEFINITIONS
@@ -117,8 +123,6 @@ class GuardRules:
                 named.kind is not CallClass.VERSION or self._settings.local_truth
             )
             return ForwardThen(limit=LIMITS[named.kind]) if reviewed else Forward()
-        if state.controller == Liveness.LOST and (reply := await self._locally(call, named)):
-            return Reply(answer=reply)
         if starting and state.lenient:
             # incusd's whole start waits for these two (facts/incus.md L101), other pools' instances too.
             return ForwardThen(limit=QUICK, otherwise=_unreached(state))

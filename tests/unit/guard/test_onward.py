@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 from tests.guard_wire import Asked, Wire, answer, ask, request
-from tests.unit.guard.test_relay import guard
+from tests.unit.guard.test_relay import Named, guard
 
 from tidegate.guard import limits
-from tidegate.guard.interface import CallClass
+from tidegate.guard.interface import CallClass, ForwardThen, plain_error
 from tidegate.guard.limits import Patience
 
 
@@ -65,3 +65,52 @@ async def test_one_that_accepts_and_hangs_is_found_out_by_its_version(
         wire.hangs = False
         wire.drop()
         await answers_well(port)
+
+
+async def test_where_nobody_helps_a_silent_controller_is_waited_for_as_incus_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In use before or never heard of: what starts meanwhile starts when it answers, and everything else is told at once."""
+    monkeypatch.setattr(limits, "CHECK_AFTER", 0.1)
+    monkeypatch.setattr(limits, "CHECK_LIMIT", 0.3)
+    wire = Wire(answer(b"{}"))
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    for known in (False, True):
+        wire.hangs = not known
+        async with wire.serving(), guard((wire.url,), rules) as url, asyncio.timeout(60):
+            port = int(url.rpartition(":")[2])
+            if known:
+                await answers_well(port)
+                wire.hangs = True
+            waits = asyncio.ensure_future(ask(port, request("GET", "/named")))
+            assert (await ask(port, request("GET", "/v1/nodes"))).status == 504
+            done, _ = await asyncio.wait({waits}, timeout=limits.UNREACHED + 0.5)
+            assert not done
+            wire.hangs = False
+            wire.drop()
+            assert (await waits).status == 200
+
+
+async def test_who_waits_so_is_told_at_once_when_help_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "JUDGED_AGAIN", 0.05)
+    wire = Wire(answer(b"{}"))
+    wire.hangs = True
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    async with wire.serving(), guard((wire.url,), rules) as url, asyncio.timeout(60):
+        port = int(url.rpartition(":")[2])
+        waits = asyncio.ensure_future(ask(port, request("GET", "/named")))
+        done, _ = await asyncio.wait({waits}, timeout=0.5)
+        assert not done
+        rules.verdict = ForwardThen(limit=0.2, otherwise=plain_error(503, 0, "comes back"))
+        got = await waits
+        wire.drop()
+    assert got.status == 503
+    assert b"comes back" in got.body
+
+
+async def test_a_controller_that_refuses_is_not_waited_for_even_so() -> None:
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    async with guard(("http://127.0.0.1:9",), rules) as url, asyncio.timeout(10):
+        assert (await ask(int(url.rpartition(":")[2]), request("GET", "/named"))).status == 503

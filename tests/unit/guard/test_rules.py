@@ -14,7 +14,6 @@ from tests.guard_calls import (
     NODE,
     NOT_READY,
     PASSES,
-    UP,
     Agent,
     Controller,
     answer,
@@ -188,7 +187,9 @@ def test_nothing_is_changed_but_an_online_that_the_agent_objects_to(
 async def test_incusds_start_is_not_blocked_by_a_controller_that_nobody_reaches(
     what: tuple[str, str], liveness: str
 ) -> None:
-    state = State(controller=liveness, text="http://c:3370: no answer within 3 s", lenient=True)
+    state = State(
+        controller=liveness, text="http://c:3370: no answer within 3 s", recovers=True, lenient=True
+    )
     verdict = await Node(Agent(state=state)).rules.judge(call(*what))
     assert isinstance(verdict, ForwardThen)
     assert verdict.limit == QUICK
@@ -197,13 +198,29 @@ async def test_incusds_start_is_not_blocked_by_a_controller_that_nobody_reaches(
     assert "no answer within 3 s" in text(verdict.otherwise)
 
 
-@pytest.mark.parametrize("state", [None, UP, State(controller="lost"), State(controller="new")])
-async def test_a_controller_gets_its_time_where_nobody_would_come_to_help(
-    state: State | None,
+@pytest.mark.parametrize("liveness", ["up", "lost", "new"])
+async def test_a_controller_gets_its_time_where_a_quick_error_would_cost_something(
+    liveness: str,
 ) -> None:
+    state = State(controller=liveness, recovers=True)
     verdict = await Node(Agent(state=state)).rules.judge(call(*MOUNT))
     assert isinstance(verdict, ForwardThen)
     assert verdict.limit > 5
+    assert verdict.otherwise is None
+    assert not verdict.patient
+
+
+@pytest.mark.parametrize("what", [MOUNT, VERSION])
+@pytest.mark.parametrize(
+    "state", [None, State(controller="up"), State(controller="lost"), State(controller="new")]
+)
+async def test_a_controller_gets_all_the_time_that_incus_would_give_it_where_nobody_would_come_to_help(
+    state: State | None, what: tuple[str, str]
+) -> None:
+    verdict = await Node(Agent(state=state)).rules.judge(call(*what))
+    assert isinstance(verdict, ForwardThen)
+    assert verdict.patient
+    assert verdict.limit > 500
     assert verdict.otherwise is None
 
 
