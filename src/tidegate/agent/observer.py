@@ -14,7 +14,7 @@ from tidegate.agent.bell import Bell
 from tidegate.agent.boot import Boot
 from tidegate.agent.listening import Listening
 from tidegate.agent.needs import Needs
-from tidegate.clients import clock
+from tidegate.clients import clock, errors
 from tidegate.config.policy import HealthPolicy
 from tidegate.core.finding import Grade, Report
 from tidegate.core.ids import NodeName
@@ -189,10 +189,11 @@ class Observer:
         told = False
         while True:
             began, used = self._boottime(), self._cpu()
-            self._take(await self._look(probe, told=told))
+            seen = await self._look(probe, told=told)
+            self._take(seen)
             self._looks[probe.source] += 1
             self._looked.set()
-            cost = self._boottime() - began
+            cost = 0.0 if _nobody_was_there(seen) else self._boottime() - began
             bell.looked(took=cost, used=self._cpu() - used)
             pause = pace.interval(
                 self._intervals,
@@ -252,6 +253,11 @@ class Observer:
             if self.is_waiting:
                 # What changes in one place has often changed in others too; what systemd and Incus do, they tell.
                 self.hint(*(_COME_TOGETHER - {seen.source}))
+
+
+def _nobody_was_there(seen: Observation) -> bool:
+    """Return True when nothing came back at all: such a look took long, and was no burden to anybody."""
+    return seen.trouble is not None and seen.trouble.code.endswith(f".{errors.TIMEOUT_CONNECT}")
 
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:

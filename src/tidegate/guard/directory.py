@@ -18,6 +18,7 @@ from tidegate.clients.errors import ClientError, Trouble
 from tidegate.clients.linstor import answers, failover
 from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.guard import limits
+from tidegate.guard.interface import Patience
 
 _log = logging.getLogger("tidegate.guard")
 
@@ -36,6 +37,7 @@ class VersionAsker:
     def __init__(self, to: Endpoints, *, connect_limit: float) -> None:
         self._to = to
         self._connect_limit = connect_limit
+        self._silent: dict[str, Trouble] = {}
 
     async def __call__(self, url: str, limit: float) -> None:
         """Ask on a new connection, as the next call would."""
@@ -43,6 +45,7 @@ class VersionAsker:
             msgspec.structs.replace(self._to, urls=(url,)),
             own=(),
             connect_limit=min(self._connect_limit, limit * 0.9),
+            silent=self._silent,
         )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(one.aclose)
@@ -88,15 +91,16 @@ class Directory:
                 self._wanted.set()
         await asyncio.Event().wait()
 
-    async def find(self, limit: float, hung: float = 0.0) -> str:
-        """Return the controller to ask, at once if one is known. Raises `ClientError` within `limit` seconds.
+    async def find(self, patience: Patience) -> str:
+        """Return the controller to ask, at once if one is known. Raises `ClientError` when `patience` is over.
 
         Waits while a search has just begun (`limits.UNREACHED`), and for a controller that is silent, in use or not, until that has
-        lasted for `hung` seconds; one that refuses is not waited for.
+        lasted for `patience.hung` seconds; one that refuses is not waited for.
         """
-        last = self._loop.time() + limit
-        while (found := self._usable(hung)) is None:
-            end = min(last, self._hopeless_at(hung))
+        began = self._loop.time()
+        last = began + patience.answer
+        while (found := self._usable(patience.hung)) is None:
+            end = min(last, max(began + patience.found, self._hopeless_at(patience.hung)))
             if self._loop.time() >= end:
                 lasted = self._loop.time() - (self.unreached_since or last)
                 raise ClientError(self.trouble or _searching(self.urls, lasted))
@@ -112,7 +116,7 @@ class Directory:
             return self._loop.time()
         if self.trouble is None:
             return since + limits.UNREACHED
-        return since + hung * (self.trouble.code == "controller.timeout")
+        return since + hung * self.trouble.code.startswith("controller.timeout")
 
     def silent_for(self) -> float:
         """Return the seconds since it was certain that the active controller does not answer; below zero while it does."""

@@ -94,13 +94,24 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Pass it on byte for byte, as if it were not named."""
 
 
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a call of one class may wait for its answer to begin, in seconds."""
+
+    answer: float
+    """In any case."""
+    hung: float
+    """Once the controller does not even answer what its version is (which takes no lock there: facts/linstor.md 4.2)."""
+    found: float = 0.0
+    """For a search that goes on already, however long it has."""
+
+
 class ForwardThen(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Ask the controller, take its answer whole, and let `Rules.review` see it."""
 
     limit: float
     """Seconds from `Call.arrived_at` for all of it: asking, asking again, reviewing."""
-    patient: bool = False
-    """Wait for a silent controller with `limits.UNHELPED`; judged again meanwhile."""
+    patience: Patience | None = None
+    """What the controller gets; None: what the call's class gets. With `limits.UNHELPED` the call is judged again meanwhile."""
     otherwise: Answer | None = None
     """Answered when `review` raises or is not done at the limit; None: the controller's own answer passes."""
 

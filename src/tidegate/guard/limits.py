@@ -6,17 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.guard.interface import CallClass
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a call of one class may wait for its answer to begin, in seconds."""
-
-    answer: float
-    """In any case."""
-    hung: float
-    """Once the controller does not even answer what its version is (which takes no lock there: facts/linstor.md 4.2)."""
-
+from tidegate.guard.interface import CallClass, Patience
 
 PATIENCE: Final[Mapping[CallClass, Patience]] = {
     # Incus's start waits for these two (facts/incus.md L101); the controller answers them from memory.
@@ -31,6 +21,8 @@ PATIENCE: Final[Mapping[CallClass, Patience]] = {
     CallClass.STREAM: Patience(answer=15.0, hung=3.0),
     CallClass.CONTROL: Patience(answer=5.0, hung=0.0),
 }
+REACHED: Final = Patience(answer=8.0, hung=0.0, found=1.0)
+"""For the same calls while the agent reaches the controller: our own search finds it in a moment, too."""
 UNHELPED: Final = Patience(answer=540.0, hung=540.0)
 """For the calls that incusd's start waits for, while nobody would take up what an error costs: then a controller that is silent is waited for
 as Incus itself does, so that nothing starts later than without us (contract.md, safety 11). Ends before incusd's unit gives up (600 s)."""

@@ -18,7 +18,7 @@ from tidegate.clients.linstor.endpoints import Endpoints
 from tidegate.core.trouble import Trouble
 from tidegate.guard import interface, limits
 from tidegate.guard.directory import Directory
-from tidegate.guard.interface import Answer
+from tidegate.guard.interface import Answer, Patience
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the calls that wait."""
@@ -53,13 +53,11 @@ class _Waiting:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._calls: dict[asyncio.Timeout, tuple[limits.Patience, float]] = {}
+        self._calls: dict[asyncio.Timeout, tuple[Patience, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
-    def one(
-        self, patience: limits.Patience, began: float, limit: asyncio.Timeout
-    ) -> Iterator[None]:
+    def one(self, patience: Patience, began: float, limit: asyncio.Timeout) -> Iterator[None]:
         """Have ``limit`` end a call when its ``patience`` is over."""
         self._calls[limit] = patience, began
         if self._timer is None:
@@ -130,7 +128,7 @@ class Upstream:
 
     async def begin(
         self,
-        patience: limits.Patience,
+        patience: Patience,
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]],
@@ -152,7 +150,7 @@ class Upstream:
 
     async def _attempts(
         self,
-        patience: limits.Patience,
+        patience: Patience,
         method: str,
         target: str,
         headers: Sequence[tuple[str, str]],
@@ -160,7 +158,7 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         asked = refused = 0
         while True:
-            url = await self.directory.find(patience.answer, patience.hung)
+            url = await self.directory.find(patience)
             try:
                 return await self.session().request(
                     method,

@@ -31,6 +31,7 @@ from tidegate.guard.interface import (
     CallClass,
     Forward,
     ForwardThen,
+    Patience,
     Reply,
     Rules,
     Verdict,
@@ -231,17 +232,17 @@ class Guard:
         return Forward()
 
     async def _waited(self, kind: CallClass, call: Call, verdict: ForwardThen) -> Answer:
-        """Have the call reviewed; a patient one gives way to another verdict, should the rules come to one meanwhile."""
+        """Have the call reviewed. One that nobody helps gives way to another verdict, should the rules come to one meanwhile."""
         review = asyncio.ensure_future(self._reviewed(kind, call, verdict))
         try:
-            while verdict.patient:
+            while verdict.patience is limits.UNHELPED:
                 if (await asyncio.wait({review}, timeout=limits.JUDGED_AGAIN))[0]:
                     break
                 now = msgspec.structs.replace(call, arrived_at=self._clock())
                 other = await self._judged(now)
                 if isinstance(other, Reply):
                     return other.answer
-                if isinstance(other, ForwardThen) and not other.patient:
+                if isinstance(other, ForwardThen) and other.patience is not limits.UNHELPED:
                     return await self._reviewed(kind, now, other)
             return await review
         finally:
@@ -249,7 +250,7 @@ class Guard:
 
     async def _reviewed(self, kind: CallClass, call: Call, verdict: ForwardThen) -> Answer:
         """Ask the controller, let the rules see its answer; at the limit what they said beforehand counts."""
-        patience = limits.UNHELPED if verdict.patient else limits.PATIENCE[kind]
+        patience = verdict.patience or limits.PATIENCE[kind]
         got: Answer | None = None
 
         async def ask(
@@ -275,7 +276,7 @@ class Guard:
 
     async def _asked(
         self,
-        patience: limits.Patience,
+        patience: Patience,
         call: Call,
         limit: float,
         target: str | None,

@@ -115,14 +115,14 @@ class GuardRules:
             return Reply(answer=reply)
         if starting and (state is None or not state.recovers):
             # Nobody would bring the pool back before Incus's own minute.
-            return ForwardThen(limit=limits.UNHELPED.answer, patient=True)
+            return ForwardThen(limit=limits.UNHELPED.answer, patience=limits.UNHELPED)
         if state is None or state.controller == Liveness.UP:
-            # A list of all definitions may be long: from a controller that answers it passes as it comes.
-            passes = named.kind is CallClass.DEFINITIONS
-            reviewed = not passes and (
-                named.kind is not CallClass.VERSION or self._settings.local_truth
-            )
-            return ForwardThen(limit=LIMITS[named.kind]) if reviewed else Forward()
+            if named.kind is CallClass.DEFINITIONS:
+                return (
+                    Forward()
+                )  # the list may be long: from a controller that answers it passes as it comes
+            patience = limits.REACHED if starting else None
+            return ForwardThen(limit=LIMITS[named.kind], patience=patience)
         if starting and state.lenient:
             # incusd's whole start waits for these two (facts/incus.md L101), other pools' instances too.
             return ForwardThen(limit=QUICK, otherwise=_unreached(state))

@@ -9,8 +9,7 @@ from tests.guard_wire import Asked, Wire, answer, ask, request
 from tests.unit.guard.test_relay import Named, guard
 
 from tidegate.guard import limits
-from tidegate.guard.interface import CallClass, ForwardThen, plain_error
-from tidegate.guard.limits import Patience
+from tidegate.guard.interface import CallClass, ForwardThen, Patience, plain_error
 
 
 def patience(**answer: float) -> Mapping[CallClass, Patience]:
@@ -74,7 +73,7 @@ async def test_where_nobody_helps_a_silent_controller_is_waited_for_as_incus_wou
     monkeypatch.setattr(limits, "CHECK_AFTER", 0.1)
     monkeypatch.setattr(limits, "CHECK_LIMIT", 0.3)
     wire = Wire(answer(b"{}"))
-    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patience=limits.UNHELPED))
     for known in (False, True):
         wire.hangs = not known
         async with wire.serving(), guard((wire.url,), rules) as url, asyncio.timeout(60):
@@ -97,7 +96,7 @@ async def test_who_waits_so_is_told_at_once_when_help_comes(
     monkeypatch.setattr(limits, "JUDGED_AGAIN", 0.05)
     wire = Wire(answer(b"{}"))
     wire.hangs = True
-    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patience=limits.UNHELPED))
     async with wire.serving(), guard((wire.url,), rules) as url, asyncio.timeout(60):
         port = int(url.rpartition(":")[2])
         waits = asyncio.ensure_future(ask(port, request("GET", "/named")))
@@ -111,6 +110,6 @@ async def test_who_waits_so_is_told_at_once_when_help_comes(
 
 
 async def test_a_controller_that_refuses_is_not_waited_for_even_so() -> None:
-    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patient=True))
+    rules = Named(ForwardThen(limit=limits.UNHELPED.answer, patience=limits.UNHELPED))
     async with guard(("http://127.0.0.1:9",), rules) as url, asyncio.timeout(10):
         assert (await ask(int(url.rpartition(":")[2]), request("GET", "/named"))).status == 503

@@ -23,10 +23,11 @@ from tests.guard_calls import (
 
 from tidegate.core.ids import NodeName, ResourceName
 from tidegate.core.trouble import Trouble
+from tidegate.guard import limits
 from tidegate.guard.asking import Local, Mount, State
 from tidegate.guard.bar import Ruling, Why
 from tidegate.guard.holding import Patience
-from tidegate.guard.interface import Answer, CallClass, Forward, ForwardThen, Reply
+from tidegate.guard.interface import Answer, CallClass, ForwardThen, Reply
 from tidegate.guard.rules import QUICK, GuardRules, Settings
 from tidegate.guard.volumes import Held
 
@@ -207,7 +208,7 @@ async def test_a_controller_gets_its_time_where_a_quick_error_would_cost_somethi
     assert isinstance(verdict, ForwardThen)
     assert verdict.limit > 5
     assert verdict.otherwise is None
-    assert not verdict.patient
+    assert verdict.patience is not limits.UNHELPED
 
 
 @pytest.mark.parametrize("what", [MOUNT, VERSION])
@@ -219,15 +220,15 @@ async def test_a_controller_gets_all_the_time_that_incus_would_give_it_where_nob
 ) -> None:
     verdict = await Node(Agent(state=state)).rules.judge(call(*what))
     assert isinstance(verdict, ForwardThen)
-    assert verdict.patient
+    assert verdict.patience is limits.UNHELPED
     assert verdict.limit > 500
     assert verdict.otherwise is None
 
 
-async def test_the_version_is_forwarded_as_it_is() -> None:
+async def test_the_version_passes_as_it_is() -> None:
     node = Node(Agent())
     assert node.rules.concerns(call(*VERSION)) is CallClass.VERSION
-    assert isinstance(await node.rules.judge(call(*VERSION)), Forward)
+    assert await node.reviewed(VERSION, answer({"version": "1.33.2"})) is None
 
 
 async def test_volumes_need_no_question_beforehand() -> None:

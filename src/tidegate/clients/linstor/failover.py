@@ -14,10 +14,11 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from typing import Final, TypeVar
 
 import aiohttp
+import yarl
 from msgspec.structs import replace
 
 import tidegate
-from tidegate.clients import http
+from tidegate.clients import http, knock
 from tidegate.clients.errors import ClientError, Trouble
 from tidegate.clients.linstor import answers, endpoints, tls, wire
 
@@ -61,7 +62,10 @@ class Controllers:
         *,
         own: Collection[tuple[str, int]],
         connect_limit: float,
+        silent: dict[str, Trouble] | None = None,
     ) -> None:
+        """``silent``: controllers from which nothing came back the last time, and what was said of them; kept here."""
+        self._silent = {} if silent is None else silent
         self._to = endpoints.without(to, own)
         self._dropped = tuple(url for url in to.urls if url not in self._to.urls)
         self._connect_limit = connect_limit
@@ -166,6 +170,7 @@ class Controllers:
         url = base + target
         end = _now() + deadline
         try:
+            await self._heard_again(base, deadline)
             headers, context = await self._credentials(base, deadline)
             answer = await http.request(
                 self._http(),
@@ -182,9 +187,21 @@ class Controllers:
         except ClientError as error:
             better = self._explained(base, error.trouble)
             self._note(base, better.code)
+            if better.code == "controller.timeout-connect":
+                self._silent[base] = better
             raise ClientError(better) from error
         self._note(base, None)
         return value
+
+    async def _heard_again(self, base: str, deadline: float) -> None:
+        """Return at once, but for one that swallowed our packets: then when something comes back. Raises as before where nothing does."""
+        if (trouble := self._silent.get(base)) is None:
+            return
+        place = yarl.URL(base)
+        within = min(self._connect_limit, deadline)
+        if not await knock.answers(place.host or "", place.port or 0, within=within):
+            raise ClientError(trouble)
+        self._silent.pop(base, None)
 
     def _note(self, base: str, code: str | None) -> None:
         """Remember how a call to `base` ended: None = well, else the code of its trouble."""
