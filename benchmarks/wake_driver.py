@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside a machine of the boot lab (standard library only): makes facts and takes the time. Prints one line of JSON.
 
-``python3 wake_driver.py ROUNDS SEED``, with PYTHONPATH as the agent has it.
+``python3 wake_driver.py ROUNDS SEED``, with PYTHONPATH as the agent has it. What LINSTOR shall say of this node is asked of whoever runs
+it: it prints ``LINSTOR: STATUS`` and goes on after a line of input.
 """
 
+import http.client
 import json
 import os
 import random
@@ -13,10 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LAB = Path("/run/lab/drbd")
 AGENT = "/run/tidegate/agent.sock"
+CONTROLLER = ("linstor-controller", 3370)
 LET_GO = {0, 4}
 _TIDEGATE = ("/usr/bin/python3", "-m", "tidegate")
 
@@ -45,13 +49,19 @@ def wait_for(subject: str, happen: Callable[[], float], chance: random.Random) -
     ) as waiting:
         assert waiting.stderr is not None
         assert waiting.stderr.readline(), f"{subject} did not have to be waited for"
-        time.sleep(0.3 + chance.random())
-        began = happen()
-        words = waiting.stderr.read()
-        code = waiting.wait()
-        ended = time.monotonic()
-    assert code in LET_GO, f"{subject}: exit {code}: {words.decode()}"
-    return (ended - began) * 1000
+        with ThreadPoolExecutor() as beside:
+            ended = beside.submit(end_of, waiting)
+            time.sleep(0.3 + chance.random())
+            began = happen()
+            return (ended.result() - began) * 1000
+
+
+def end_of(waiting: subprocess.Popen[bytes]) -> float:
+    """Return the moment at which a ``tidegate wait`` returned."""
+    words = waiting.communicate()[1]
+    ended = time.monotonic()
+    assert waiting.returncode in LET_GO, f"exit {waiting.returncode}: {words.decode()}"
+    return ended
 
 
 def volumes() -> dict[str, str]:
@@ -83,7 +93,8 @@ def device_appears(resource: str, device: str, chance: random.Random) -> float:
 
 def drbd_connects(resource: str, chance: random.Random) -> float:
     # In use here a volume is good without its peer.
-    text = (LAB / "events2").read_text().replace("role:Primary", "role:Secondary")
+    text = (LAB / "events2").read_text()
+    text = text.replace("role:Primary", "role:Secondary").replace("promote:no", "promote:yes")
 
     def write(content: str) -> float:
         fresh = LAB / ".fresh"
@@ -111,6 +122,49 @@ def instance_starts(name: str, chance: random.Random) -> float:
     return wait_for(f"instance/default/{name}", start, chance)
 
 
+def incus_is_through(chance: random.Random) -> float:
+    """The unit turns active some time after incusd's first pass is over: who is told of that by something else is early, below zero."""
+    unit = "incus.service"
+
+    def start() -> float:
+        run("systemctl", "start", unit)
+        return entered(unit, "Active")
+
+    forgive(unit)
+    run("systemctl", "stop", unit)
+    return wait_for("incus", start, chance)
+
+
+def node_online(chance: random.Random) -> float:
+    def says(status: str) -> float:
+        print(f"LINSTOR: {status}", flush=True)
+        sys.stdin.readline()
+        return shown(status)
+
+    says("OFFLINE")
+    return wait_for("satellite", lambda: says("ONLINE"), chance)
+
+
+def shown(status: str) -> float:
+    """Return the moment at which the controller shows this node as ``status``."""
+    line = http.client.HTTPConnection(*CONTROLLER, timeout=10)
+    while True:
+        line.request("GET", f"/v1/nodes/{socket.gethostname()}")
+        if json.loads(line.getresponse().read())["connection_status"] == status:
+            line.close()
+            return time.monotonic()
+        time.sleep(0.002)
+
+
+def forgive(unit: str) -> None:
+    """Have systemd forget how often it was started: its limit is not for us."""
+    run("systemctl", "reset-failed", unit)
+
+
+def entered(unit: str, state: str) -> float:
+    return int(run("systemctl", "show", "-P", f"{state}EnterTimestampMonotonic", unit)) / 1e6
+
+
 def seen_state(unit: str) -> str:
     with socket.socket(socket.AF_UNIX) as asked:
         asked.connect(AGENT)
@@ -124,13 +178,13 @@ def seen_state(unit: str) -> str:
 
 def unit_changes(unit: str, verb: str, expected: str, chance: random.Random) -> float:
     """Until the agent shows it: no subject hangs on this unit alone."""
+    forgive(unit)
     time.sleep(0.3 + chance.random())
     run("systemctl", verb, unit)
     while seen_state(unit) != expected:
         time.sleep(0.005)
     now = time.monotonic()
-    changed = run("systemctl", "show", "-P", "StateChangeTimestampMonotonic", unit)
-    return (now - int(changed) / 1e6) * 1000
+    return (now - entered(unit, expected.capitalize())) * 1000
 
 
 def main(rounds: int, seed: int) -> None:
@@ -141,7 +195,9 @@ def main(rounds: int, seed: int) -> None:
     satellite = "linstor-satellite.service"
     rows = {
         "a device node appears": [device_appears(resource, device, chance) for _ in range(rounds)],
+        "the unit of Incus turns active": [incus_is_through(chance) for _ in range(rounds)],
         "an Incus instance runs": [instance_starts("d1", chance) for _ in range(rounds)],
+        "LINSTOR calls the node ONLINE (polled)": [node_online(chance) for _ in range(rounds)],
         "a unit changes (until the agent knows)": [
             unit_changes(satellite, verb, expected, chance)
             for _ in range((rounds + 1) // 2)

@@ -2,10 +2,14 @@
 """The part of ``benchmarks.wake_latency`` that needs the boot lab: a healthy machine with an agent that only observes."""
 
 import json
+import subprocess
+import threading
 import time
 from pathlib import Path
 
-from tests.lab import golden, host, machine, rig, scenarios, seed, variants
+from tests.lab import controller, golden, host, machine, rig, scenarios, seed, variants
+
+from tidegate.sim.faults import FaultKind
 
 _DRIVER = Path(__file__).with_name("wake_driver.py")
 _INSIDE = "/root/wake_driver.py"
@@ -14,7 +18,8 @@ _OBSERVES = """[Service]
 ExecStart=
 ExecStart=/usr/bin/python3 -m tidegate agent --observe
 """
-_LIMIT = 600.0
+_ASKS = "LINSTOR: "
+_LIMIT = 900.0
 
 
 def rows(rounds: int, chance: int) -> list[tuple[str, list[float]]]:
@@ -29,10 +34,33 @@ def rows(rounds: int, chance: int) -> list[tuple[str, list[float]]]:
             each.start(bench.network)
             master.booting(each, scenarios.SCENARIOS["s0"].faults)
             _await_ready(each)
-            words = ["env", _CODE, "/usr/bin/python3", _INSIDE, str(rounds), str(chance)]
-            told = each.exec(words, timeout=_LIMIT)
-            each.kill()
-    return list(json.loads(told.splitlines()[-1]).items())
+            try:
+                told = _drive(each, master, rounds, chance)
+            finally:
+                each.kill()
+    return list(json.loads(told).items())
+
+
+def _drive(each: machine.Machine, master: controller.Controller, rounds: int, chance: int) -> str:
+    """Run the driver inside and have LINSTOR say of the node what it asks for; returns its last line."""
+    words = [*each.enter(), "env", _CODE, "/usr/bin/python3", _INSIDE, str(rounds), str(chance)]
+    line = ""
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        watch = threading.Timer(_LIMIT, driver.kill)
+        watch.start()
+        for line in driver.stdout:
+            if line.startswith(_ASKS):
+                offline = line.removeprefix(_ASKS).strip() == "OFFLINE"
+                act = master.fault if offline else master.clear
+                act(FaultKind.NODE_OFFLINE, seed.NODE)
+                print(file=driver.stdin, flush=True)
+        watch.cancel()
+    if driver.returncode:
+        raise host.LabError(f"the driver inside: exit {driver.returncode}")
+    return line
 
 
 def _await_ready(each: machine.Machine) -> None:

@@ -28,6 +28,8 @@ from tidegate.sim.incus.values import instance_id
 ROUNDS = 25
 TARGET = 50.0
 """Milliseconds, of the median: ``make bench`` promises it of what an event tells."""
+POLLED = 300.0
+"""Milliseconds for what no event tells: LINSTOR's word on a node, asked for every 250 ms while something waits."""
 LET_GO = {0, 4}
 _SCRIPT = Path(sys.executable).with_name("tidegate")
 _WITHIN = 30.0
@@ -173,8 +175,9 @@ def table(rows: Iterable[Row]) -> int:
     print(f"  {'from … to the end of `tidegate wait`, ms':<44}{'best':>8}{'median':>8}{'worst':>8}")
     for name, delays in rows:
         median = statistics.median(delays)
-        missed += median > TARGET
-        verdict = "MISSED" if median > TARGET else "ok"
+        target = POLLED if "polled" in name else TARGET
+        missed += median > target
+        verdict = "MISSED" if median > target else "ok"
         print(f"  {name:<44}{min(delays):>8.1f}{median:>8.1f}{max(delays):>8.1f}  {verdict}")
     return int(missed > 0)
 
@@ -186,7 +189,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    print(f"median of {options.rounds} each, target {TARGET:.0f} ms; seed {options.seed}")
+    print(
+        f"median of {options.rounds} each, target {TARGET:.0f} ms, {POLLED:.0f} where it is polled; seed {options.seed}"
+    )
     if options.lab:
         from benchmarks import wake_lab
 
