@@ -45,6 +45,8 @@ class Drbd(msgspec.Struct, frozen=True, kw_only=True):
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     """How boots of the simulator are before the change and after it: timings, or what the schedule has.
 
+    ``start``: seconds of an instance's own start; ``crashed``: its volumes were in use when the host went down.
+
     Its satellite's unit is active from the first second on, it has no processors to be short of and no disks;
     its instances start in a moment.
     """
@@ -70,7 +72,8 @@ class Weak(msgspec.Struct, frozen=True, kw_only=True):
         open_files: files that the satellite has open, of 64.
         slow_disk: a directory whose disk takes 12 ms for a small synced write; the other takes what it takes.
         cpus: processors.
-        stubborn: something does not end by itself at shutdown.
+        stubborn: something does not end by itself at shutdown, and keeps what it uses: DRBD copies it at the next start.
+        resync: seconds which that takes.
         simulated: how the simulator expresses it; None: it cannot.
     """
 
@@ -89,6 +92,7 @@ class Weak(msgspec.Struct, frozen=True, kw_only=True):
     slow_disk: str = ""
     cpus: int = 0
     stubborn: bool = False
+    resync: float = 0.0
     simulated: Simulated | None = None
 
 
@@ -122,6 +126,7 @@ WEAK: Final[dict[str, Weak]] = {
             f"/sys/class/block/{DISK}/queue/rotational": "1\n",
         },
         sparse={f"{DATABASE}.mv.db": 400_000_000},
+        simulated=Simulated(before={"controller_at": 9.0}, after={"controller_at": 5.0}),
     ),
     "devices-first": Weak(
         took={"devices": 6.0},
@@ -164,7 +169,12 @@ WEAK: Final[dict[str, Weak]] = {
     "metadata-medium": Weak(
         took={"instances": 8.0}, drbd=Drbd(meta="sdb"), slow_disk="/var/lib/incus"
     ),
-    "activity-log": Weak(drbd=Drbd(al_extents=6433)),
+    "activity-log": Weak(
+        drbd=Drbd(al_extents=6433),
+        simulated=Simulated(
+            before={"crashed": True, "resync": 40.0}, after={"crashed": True, "resync": 8.0}
+        ),
+    ),
     "network-online": Weak(waits={NETWORKD: 6.0}, link=True),
     "autostart-delay": Weak(
         autostart={name: {"boot.autostart.delay": "8"} for name in ("c1", "c2")},
@@ -174,8 +184,13 @@ WEAK: Final[dict[str, Weak]] = {
         took={"instances": 8.0},
         autostart={name: {"boot.autostart.priority": "1"} for name in ("c1", "c2", "c3")},
         cpus=16,
+        simulated=Simulated(before={"options": True, "start": 2.0}, after={"start": 2.0}),
     ),
-    "slow-shutdown": Weak(stubborn=True),
+    "slow-shutdown": Weak(
+        stubborn=True,
+        resync=6.0,
+        simulated=Simulated(before={"crashed": True, "resync": 6.0}),
+    ),
 }
 """By the advice that must come first."""
 

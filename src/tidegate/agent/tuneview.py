@@ -186,9 +186,20 @@ def phases(moments: Mapping[str, float]) -> dict[str, float]:
         if begin.value in moments and end.value in moments
     }
     found |= {name: moments[at.value] for name, at in _ABSOLUTE.items() if at.value in moments}
+    found |= _resync(moments)
     if CPU_WAITED in moments:
         found[CPU_WAITED] = moments[CPU_WAITED]
     return {name: max(0.0, seconds) for name, seconds in found.items()}
+
+
+def _resync(moments: Mapping[str, float]) -> dict[str, float]:
+    """Return how long a resync at the start took: none is 0 seconds of it, and no figure of a boot that had one."""
+    began, over = moments.get(Moment.RESYNC_BEGAN.value), moments.get(Moment.RESYNC_OVER.value)
+    if over is None:
+        return {}
+    if began is None or began > over:
+        return {result.RESYNC: 0.0}
+    return {result.RESYNC: over - began, result.RESYNCED: over - began}
 
 
 def _drifted(notes: tuning.Notes, services: Iterable[Service | None]) -> tuple[str, ...]:

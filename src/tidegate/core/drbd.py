@@ -68,3 +68,11 @@ class DrbdResource(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.connections) and all(
             connection.state == "Connected" for connection in self.connections
         )
+
+    def replicates(self, ways: tuple[str, ...]) -> bool:
+        """Return True when the replication of a volume to a peer is a state that begins with one of ``ways``."""
+        return any(
+            device.replication.startswith(ways)
+            for connection in self.connections
+            for device in connection.devices
+        )

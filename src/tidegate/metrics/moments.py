@@ -18,6 +18,8 @@ from tidegate.core.snapshot import Snapshot
 SEEN_FROM_THE_START: Final = 180.0
 """An agent that was there by so many seconds after boot takes what it did not know before for what was not so before."""
 _ONLINE: Final = "ONLINE"
+_CONNECTED: Final = "Connected"
+_COPIES: Final = ("Sync", "PausedSync")
 _INCUS_UP: Final = frozenset({IncusPhase.AUTOSTART, IncusPhase.READY})
 
 
@@ -41,6 +43,10 @@ class Moment(enum.StrEnum):
     """Every wanted pool is mounted."""
     LAST_INSTANCE = "last-instance"
     """Every wanted instance runs."""
+    RESYNC_BEGAN = "resync-began"
+    """DRBD copies data of a wanted volume, to here or from here."""
+    RESYNC_OVER = "resync-over"
+    """Every wanted volume is ready and has its peers, and nothing of it is copied, or no more."""
 
 
 SATELLITE_PHASES: Final = (
@@ -70,6 +76,7 @@ def truths(
     yield Moment.INCUS_READY, phase is IncusPhase.READY if phase is not None else None, since
     yield Moment.POOLS_READY, _all_ready(report, SubjectKind.POOL), report.at
     yield Moment.LAST_INSTANCE, _all_ready(report, SubjectKind.INSTANCE), report.at
+    yield from _resync(snapshot, report)
 
 
 def _unit(snapshot: Snapshot, name: str) -> tuple[Moment, bool | None, float]:
@@ -84,6 +91,23 @@ def _online(snapshot: Snapshot) -> tuple[Moment, bool | None, float]:
     if node is None or snapshot.nodes is None:
         return Moment.SATELLITE_ONLINE, None, 0.0
     return Moment.SATELLITE_ONLINE, node.connection_status == _ONLINE, snapshot.nodes.since
+
+
+def _resync(snapshot: Snapshot, report: Report) -> Iterator[tuple[Moment, bool | None, float]]:
+    """Of wanted volumes alone: what only peers use is copied after every boot, as they have gone on writing."""
+    if snapshot.drbd is None:
+        return
+    wanted = {
+        s.subject.name.rpartition("/")[0]
+        for s in report.subjects.values()
+        if s.wanted and s.subject.kind is SubjectKind.VOLUME
+    }
+    known = [each for name, each in snapshot.drbd.value.items() if name in wanted]
+    copies = any(each.replicates(_COPIES) for each in known)
+    alone = any(link.state != _CONNECTED for each in known for link in each.connections)
+    ready = _all_ready(report, SubjectKind.VOLUME)
+    yield Moment.RESYNC_BEGAN, copies, report.at
+    yield Moment.RESYNC_OVER, ready and not copies and not alone, report.at
 
 
 def _all_ready(report: Report, kind: SubjectKind) -> bool | None:

@@ -59,9 +59,4 @@ def synchronises(snapshot: Snapshot) -> bool:
     """Return True while DRBD copies data to or from a volume of this node."""
     if snapshot.drbd is None:
         return False
-    return any(
-        device.replication.startswith(_SYNCS)
-        for resource in snapshot.drbd.value.values()
-        for connection in resource.connections
-        for device in connection.devices
-    )
+    return any(resource.replicates(_SYNCS) for resource in snapshot.drbd.value.values())

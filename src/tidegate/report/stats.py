@@ -19,6 +19,8 @@ TITLES: Final[Mapping[str, str]] = {
     "incus-ready": "Incus's first pass over",
     "pools-ready": "last pool mounted",
     "last-instance": "last instance runs",
+    "resync-began": "resync of a wanted volume began",
+    "resync-over": "nothing wanted is resynchronised",
     "phase/satellite.jvm": "satellite: start of its JVM",
     "phase/satellite.wait-controller": "satellite: waits for a controller",
     "phase/satellite.full-sync": "satellite: full sync",

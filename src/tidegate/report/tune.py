@@ -114,7 +114,7 @@ def told(applied: Applied, found: Result, whole: Result | None) -> str:
 
 def _verdict(applied: Applied, found: Result) -> str:
     if not applied.measure:
-        return f"{found.verdict}: it shortens only {When.TROUBLE} or {When.CRASH}"
+        return f"{found.verdict}: it shortens only {When.TROUBLE}"
     if found.before is None or found.after is None:
         wanting = "before it" if found.before is None else "since"
         return f"{found.verdict}: no boot {wanting} is recorded with this phase"

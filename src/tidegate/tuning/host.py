@@ -52,7 +52,7 @@ def looked(facts: HostFacts) -> tuple[Looked, ...]:
     """Return what else was measured or read, each with its cost: that it gains nothing is worth knowing, too."""
     parts = (
         *(_phases, _rounds, _commands, _lvm, _archive, _controller, _database, _media, _crash),
-        *(_width, _images),
+        *(_width, _images, _shutdown),
     )
     return tuple(one for part in parts for one in part(facts))
 
@@ -210,7 +210,7 @@ def _database(facts: HostFacts) -> Iterator[Looked]:
         what=f"the controller's database {found.path}, {size(found.size)} on {kinds or 'an unknown medium'}",
         cost=f"moving it gains {span(gain)}",
         source=figure.estimate(
-            "its size / 100 MB per second where the disk is rotational, else nothing"
+            "its size / 100 MB per second where the disk is rotational and the controller is waited for as long, else nothing"
         ),
     )
 
@@ -238,6 +238,21 @@ def _width(facts: HostFacts) -> Iterator[Looked]:
             f"max({facts.cpus} processors / {incus.CPUS_PER_START}, 1) at once; those with a delay or a priority one by one"
         ),
         why="Incus has no setting for it; the agent starts what Incus could not, as many at once as go quickly",
+    )
+
+
+def _shutdown(facts: HostFacts) -> Iterator[Looked]:
+    found, slow = facts.shutdown, rules_start.shutdown(facts)
+    if found is None or found.took is None or (slow and slow.gain >= advice.WORTH_IT):
+        return
+    why = (
+        f"it killed {', '.join(found.forced[:4])}; {slow.source}" if slow else "nothing was killed"
+    )
+    yield Looked(
+        what="the shutdown before this boot",
+        cost=span(found.took),
+        source="recorded: the journal of the boot before",
+        why=why,
     )
 
 

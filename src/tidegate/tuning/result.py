@@ -22,6 +22,10 @@ _EXACT: Final = 20_000
 """Ways to divide the boots, up to which all are counted."""
 WHOLE: Final = "ready"
 """The phase that is the whole of a boot: until the last wanted instance runs."""
+RESYNC: Final = "resync"
+"""DRBD's resync of wanted volumes at the start of a boot; 0 in a boot that had none."""
+RESYNCED: Final = "resync-where-one-was"
+"""The same, of boots alone that had one."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):

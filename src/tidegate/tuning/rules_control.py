@@ -93,9 +93,11 @@ def controller_jvm(facts: HostFacts) -> Advice | None:
 
 
 def database_gain(facts: HostFacts, database: Database) -> float:
-    """Return what reading the database from something quicker would save at most, in seconds."""
+    """Return what reading the database from something quicker would save at most, in seconds: no more than its controller is waited for."""
     slow = any(facts.media[name].rotational for name in database.media if name in facts.media)
-    return database.size / DISK_READS if slow else 0.0
+    late = controller_late(facts)
+    most = database.size / DISK_READS if slow else 0.0
+    return most if late is None else min(most, late[1])
 
 
 def database(facts: HostFacts) -> Advice | None:
@@ -108,7 +110,7 @@ def database(facts: HostFacts) -> Advice | None:
         title="put the controller's database on an SSD",
         gain=database_gain(facts, found),
         source=figure.estimate(
-            f"{size(found.size)} / {size(DISK_READS)} per second, what a rotational disk reads"
+            f"{size(found.size)} / {size(DISK_READS)} per second, what a rotational disk reads, at most what its controller is waited for"
         ),
         evidence=(
             Seen(

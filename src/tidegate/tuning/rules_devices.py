@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from tidegate.tuning import figure
+from tidegate.tuning import figure, result
 from tidegate.tuning.advice import Advice, Edit, Rule, When
 from tidegate.tuning.facts import HostFacts, Timing, UnitTime
 from tidegate.tuning.figure import Seen, span
@@ -236,6 +236,7 @@ def module(facts: HostFacts) -> Advice | None:
         change=("echo drbd > /etc/modules-load.d/drbd.conf",),
         risk="none known",
         undo="rm /etc/modules-load.d/drbd.conf",
+        measure=result.WHOLE,
         when=When.TROUBLE,
     )
 

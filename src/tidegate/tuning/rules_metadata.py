@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from tidegate.tuning import figure
+from tidegate.tuning import figure, result
 from tidegate.tuning.advice import Advice, Rule, When
 from tidegate.tuning.facts import HostFacts, Volume, Writes
 from tidegate.tuning.figure import Seen, size, span
@@ -73,6 +73,7 @@ def activity_log(facts: HostFacts) -> Advice | None:
         change=(f"linstor controller drbd-options --al-extents {USUAL_EXTENTS}",),
         risk="more updates of the metadata while instances write in many places",
         undo=f"linstor controller drbd-options --al-extents {most}",
+        measure=result.RESYNCED,
         when=When.CRASH,
     )
 

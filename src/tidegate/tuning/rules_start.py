@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from tidegate.tuning import figure, incus, rules_devices
+from tidegate.tuning import figure, incus, result, rules_devices
 from tidegate.tuning.advice import Advice, Edit, Rule, When
 from tidegate.tuning.facts import HostFacts
 from tidegate.tuning.figure import Seen, size
@@ -130,24 +130,17 @@ def priorities(facts: HostFacts) -> Advice | None:
 
 
 def shutdown(facts: HostFacts) -> Advice | None:
-    """What is killed while it shuts down comes back as after a crash: with a resync."""
+    """What is killed while it shuts down may come back as after a crash: with a resync."""
     before = facts.shutdown
     if before is None or not before.forced:
         return None
-    known = crash_bytes(facts.volumes)
-    rate = facts.resync_rate
-    gain = known / rate if known and rate else 0.0
+    gain, source = _resync(facts)
     killed = ", ".join(before.forced[:4])
-    formula = (
-        f"at most {size(known)} of activity logs / {size(rate)} per second"
-        if known and rate
-        else "0, the resync's size is not known"
-    )
     return Advice(
         id="slow-shutdown",
         title="give the shutdown the time that it needs",
         gain=gain,
-        source=figure.estimate(formula),
+        source=source,
         evidence=(
             Seen(
                 text=f"the shutdown before this boot took {before.took or 0.0:.0f} s, and killed {killed}"
@@ -161,8 +154,21 @@ def shutdown(facts: HostFacts) -> Advice | None:
         ),
         risk="a shutdown may take longer",
         undo="incus config unset INSTANCE boot.host_shutdown_timeout",
+        measure=result.RESYNC,
         when=When.CRASH,
     )
+
+
+def _resync(facts: HostFacts) -> tuple[float, str]:
+    """Return what the resync at the start of this boot took, and where that is from; at most what activity logs cost where it is not recorded."""
+    recorded = facts.boots[-1].phases.get(result.RESYNC) if facts.boots else None
+    if recorded is not None:
+        return recorded, f"recorded: the last boot began with {recorded:.1f} s of resync"
+    known, rate = crash_bytes(facts.volumes), facts.resync_rate
+    if not known or not rate:
+        return 0.0, figure.estimate("0, the resync's size is not known")
+    text = f"at most {size(known)} of activity logs / {size(rate)} per second"
+    return known / rate, figure.estimate(text)
 
 
 def _words(name: str) -> str:

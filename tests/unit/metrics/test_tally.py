@@ -5,16 +5,28 @@ import msgspec
 import pytest
 from tests.hand_made import instance, report, state
 
+from tidegate.agent import tuneview
 from tidegate.core import ids
 from tidegate.core.action import Outcome, OutcomeKind, StartInstance, ValidatePool
+from tidegate.core.drbd import DrbdConnection, DrbdPeerDevice, DrbdResource
 from tidegate.core.facts import InstanceFacts, PoolFacts
 from tidegate.core.finding import Grade, Report
-from tidegate.core.ids import BootId, InstanceId, InstanceName, NodeName, PoolName, ProjectName
+from tidegate.core.ids import (
+    BootId,
+    InstanceId,
+    InstanceName,
+    NodeName,
+    PoolName,
+    ProjectName,
+    ResourceName,
+    VolumeId,
+)
 from tidegate.core.snapshot import Fact, Snapshot, Source
 from tidegate.metrics import expose, families
 from tidegate.metrics.moments import Moment
 from tidegate.metrics.tally import SETTLED, Tally, Told
 from tidegate.metrics.values import Histogram, Measure
+from tidegate.tuning import result
 
 C1 = InstanceId(ProjectName("default"), InstanceName("c1"))
 BEGAN = 1_795_000_000.0
@@ -121,6 +133,64 @@ def test_the_last_instance_is_noted_when_it_has_lasted_and_by_incus_own_word() -
     (measure,) = count.saw(*seen(3.3 + SETTLED, runs=True))
     assert measure == Measure("last-instance", "", 3.01)
     assert not count.saw(*seen(100.0, runs=True))
+
+
+def replicating(at: float, how: str, link_state: str = "Connected") -> tuple[Snapshot, Report]:
+    """A volume that is wanted and replicates as told, beside one that only a peer uses and that is copied."""
+    kinds = {
+        "incus-volume-c1": (how, link_state),
+        "incus-volume-peers": ("SyncTarget", "Connected"),
+    }
+    told = {name: resource(name, *seen) for name, seen in kinds.items()}
+    snapshot = Snapshot(
+        at=at,
+        boot_id=BootId("a"),
+        boot_wall=BEGAN,
+        node=NodeName("n1"),
+        drbd=Fact(value=told, source=Source.DRBD, at=at, since=at),
+    )
+    wanted = ids.volume(VolumeId(ResourceName("incus-volume-c1"), 0))
+    grade = Grade.DEGRADED if how == "SyncTarget" else Grade.OK
+    made = report(states=(state(wanted, grade, ready=True),))
+    return snapshot, msgspec.structs.replace(made, at=at)
+
+
+def resource(name: str, how: str, link_state: str) -> DrbdResource:
+    half = DrbdPeerDevice(number=0, disk="UpToDate", replication=how)
+    link = DrbdConnection(
+        peer=NodeName("n2"), state=link_state, role="Secondary", since=1.0, devices=(half,)
+    )
+    return DrbdResource(
+        name=ResourceName(name),
+        role="Primary",
+        suspended="no",
+        may_promote=True,
+        promotion_score=10101,
+        connections=(link,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("looks", "phases"),
+    [
+        ([(2.0, "SyncTarget"), (10.0, "SyncTarget"), (14.5, "Established")], (12.5, 12.5)),
+        ([(2.0, "SyncSource"), (10.0, "SyncSource"), (14.5, "Established")], (12.5, 12.5)),
+        ([(2.0, "Established")], (0.0, None)),
+        ([(2.0, "Established"), (900.0, "SyncSource"), (990.0, "Established")], (0.0, None)),
+        ([(2.0, "SyncTarget")], (None, None)),
+    ],
+    ids=["a-resync", "to-the-peer", "none", "hours-later", "not-over"],
+)
+def test_how_long_wanted_volumes_are_copied_at_the_start(
+    looks: list[tuple[float, str]], phases: tuple[float | None, float | None]
+) -> None:
+    count = tally()
+    count.saw(*replicating(1.5, "Off", "Connecting"))
+    for at, how in looks:
+        count.saw(*replicating(at, how))
+        count.saw(*replicating(at + SETTLED, how))
+    found = tuneview.phases({one.value: at for one, at in count.moments.items()})
+    assert (found.get(result.RESYNC), found.get(result.RESYNCED)) == phases
 
 
 def test_an_agent_that_came_late_knows_nothing_of_this_boot() -> None:

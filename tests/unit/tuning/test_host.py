@@ -314,6 +314,41 @@ def test_a_controller_that_is_ready_before_the_satellite_is_not_blamed() -> None
     assert row.why == "before the satellite's port is open: nothing waits for it"
 
 
+def test_a_database_gains_no_more_than_its_controller_is_waited_for() -> None:
+    name = "linstor-controller.service"
+    weak = {
+        "database": Database(path="/var/lib/db", size=900_000_000, media=("sda",)),
+        "media": MEDIA,
+        "controller": Service(unit=name, options=" ".join(jvm.QUICK)),
+    }
+    started = {name: UnitTime(unit=name, began=0.5, active=6.3)}
+    (found,) = host.advise(facts(**weak, times=started))
+    assert (found.id, round(found.gain, 3)) == ("controller-database", 2.5)
+    early = {name: UnitTime(unit=name, began=0.5, active=3.0)}
+    assert host.advise(facts(**weak, times=early)) == ()
+
+
+KILLED = {
+    "shutdown": Shutdown(took=92.0, forced=("incus.service",)),
+    "volumes": VOLUMES,
+    "resync_rate": 100e6,
+}
+
+
+def test_a_shutdown_that_killed_costs_the_resync_that_was_recorded() -> None:
+    (found,) = host.advise(facts(**KILLED, **boots(resync=7.5)))
+    assert (found.id, found.gain) == ("slow-shutdown", 7.5)
+    assert found.source == "recorded: the last boot began with 7.5 s of resync"
+
+
+def test_a_shutdown_that_killed_and_cost_nothing_is_no_advice_and_is_shown() -> None:
+    told = facts(**KILLED, **boots(resync=0.0))
+    assert host.advise(told) == ()
+    (row,) = [row for row in host.looked(told) if row.what == "the shutdown before this boot"]
+    assert row.cost == "92.0 s"
+    assert row.why == "it killed incus.service; recorded: the last boot began with 0.0 s of resync"
+
+
 def test_our_own_parts_stand_in_the_list() -> None:
     times = {
         AGENT_UNIT: UnitTime(unit=AGENT_UNIT, began=0.4, active=0.9),
