@@ -170,7 +170,7 @@ def _told(options: argparse.Namespace, failures: list[str], undone: list[str]) -
 
 
 def _special(options: argparse.Namespace) -> int:
-    _known(options.names, special.TALES, "special")
+    _known(options.names, (*special.TALES, *special.PARTS), "special")
     tales = special.tell(options.names or tuple(special.TALES))
     failures = [text for tale in tales for text in tale.broken]
     return _told(options, failures, [tale.name for tale in tales if tale.failed])

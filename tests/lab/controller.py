@@ -240,6 +240,10 @@ class Controller:
         words = self._bench.in_network([sys.executable, "-c", asks])
         host.run(words, timeout=30, fds=[self._bench.network])
 
+    def crashed(self, names: Sequence[str], resync: float) -> None:
+        """Say that the resources ``names`` were in use when the machine went down: at its next start they are copied for ``resync`` seconds."""
+        self._line.ask({"op": "crashed", "resources": list(names), "resync": resync})
+
     def down(self) -> None:
         """Say that the machine is down."""
         self._hand.files = self._hand.mounts = None

@@ -26,7 +26,7 @@ SYSTEM = variants.SYSTEM
 SCRIPT = "/usr/share/linstor-server/bin/Satellite"
 OVER = "/usr/lib/lab/weak"
 PEER = "10.99.0.12"
-HEALTHY = {"jvm": 0.3, "connect": 0.0, "devices": 0.0}
+HEALTHY = {"jvm": 0.3, "connect": 0.0, "devices": 0.0, "kept": 0.0}
 QUICK_SHARE = 0.3
 """Of its time, what the stand-in takes with the flags that are advised."""
 _TOOK = "/etc/lab-took.json"
@@ -83,11 +83,20 @@ After=local-fs.target
 ExecStart=/bin/sh -c "for n in $(seq $((2 * $(nproc)))); do timeout {seconds:g} sh -c 'while :; do :; done' & done; wait"
 SuccessExitStatus=0 124
 """
+STUBBORN = "lab-stubborn.service"
 _STUBBORN = """\
 [Service]
-ExecStart=/bin/sh -c "trap '' TERM; while :; do sleep 1; done"
+ExecStart=/bin/sh -c "trap 'sleep 3; exit' TERM; while :; do sleep 1; done"
 TimeoutStopSec=2
 KillMode=process
+"""
+_KILLED = f"{STUBBORN}: State 'stop-sigterm' timed out. Killing."
+_META = "/usr/share/lxc/config/common.conf.d/lab-metadata.conf"
+_META_WRITES = f"""\
+#!/bin/sh
+# Small synced writes into DRBD's metadata while an instance starts: those of all volumes go to the one disk, one after the other.
+[ "$LXC_NAME" != {seed.LOCAL[0]} ] && grep -q '"meta-disk": "/dev/{{disk}}"' {OVER}/show.json || exit 0
+exec flock /run/lab-slow-disk sleep {{seconds:g}}
 """
 _WAKE = f"PUT /v1/nodes/{seed.NODE}/reconnect"
 _PLAIN = "multi-user.target"
@@ -103,6 +112,7 @@ class Dressed:
         self.took = dict(HEALTHY)
         self._kept: dict[str, tuple[str, bool] | None] = {}
         self._before, self._looked, self._woken = 0, 0.0, False
+        self._resync, self._kills = 0.0, 0
         self.names = tuple(scene.resource(name) for name in seed.REMOTE)
 
     # --- what it wears -----------------------------------------------------------------------
@@ -165,14 +175,23 @@ class Dressed:
         weak = WEAK[name]
         quick = weak_hosts.QUICK in weak.files.values()
         for phase, seconds in weak.took.items():
-            if phase in HEALTHY:
+            if weak.kept and phase == "devices":
+                self.took["kept"] = seconds / len({*self.names, *weak.kept})
+            elif phase in HEALTHY:
                 self.took[phase] = seconds / (QUICK_SHARE if quick and phase == "jvm" else 1.0)
         if weak.open_files:
             self.took["files"] = weak.open_files
         if "cpu-waited" in weak.took:
             self._unit("lab-busy.service", _BUSY.format(seconds=weak.took["jvm"]), _EARLY)
         if weak.stubborn:
-            self._unit("lab-stubborn.service", _STUBBORN, _PLAIN)
+            self._unit(STUBBORN, _STUBBORN, _PLAIN)
+            self._resync = weak.resync
+        if weak.drbd.meta:
+            each = weak.took["instances"] / len(self.names)
+            self._program(
+                f"{OVER}/metadata", _META_WRITES.format(disk=weak.drbd.meta, seconds=each)
+            )
+            self.write(_META, f"lxc.hook.pre-start = {OVER}/metadata\n")
         if weak.controller:
             self._unit(CONTROLLER, _CONTROLLER.format(seconds=weak.controller), _PLAIN)
         for unit, seconds in weak.waits.items():
@@ -281,9 +300,19 @@ class Dressed:
         return self._woken
 
     def booting(self) -> None:
-        """Count calls to the controller from now on."""
+        """Count calls to the controller from now on; what the shutdown before had to kill kept its volumes in use."""
         self._before = self.scene.master.dump()["asked"] - 1
         self._woken = False
+        if self._resync:
+            kills = self.scene.journal(STUBBORN).count(_KILLED)
+            if kills > self._kills:
+                self.scene.master.crashed(self.names, self._resync)
+            self._kills = kills
+
+    def move_metadata(self) -> None:
+        """Put DRBD's metadata back beside the data."""
+        self.drbd = Drbd()
+        self.tell()
 
 
 def says(what: str) -> Callable[[machine.Machine], bool]:

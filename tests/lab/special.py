@@ -46,16 +46,19 @@ TALES: dict[str, ModuleType] = {
     "archive": special_archive,
     "panic": special_panic,
 }
+PARTS = tuple(f"tune/{part}" for part in special_tune.STORIES)
+"""What can be told alone of what takes long."""
 
 
 def tell(names: Iterable[str]) -> list[Tale]:
-    """Run the specials ``names`` and return them told."""
+    """Run the specials ``names``, or parts of them, and return them told."""
     layers = golden.layers()
     told = []
     for name in names:
-        tale = Tale(name, layers)
+        whole, _, part = name.partition("/")
+        tale = Tale(whole, layers, part)
         try:
-            TALES[name].tell(tale)
+            TALES[whole].tell(tale)
         except host.LabError as error:
             tale.failed = True
             tale.say(f"failed: {error}")

@@ -167,8 +167,10 @@ class Scene:
 class Tale:
     """One special run: what was promised and not kept, and what was seen."""
 
-    def __init__(self, name: str, layers: golden.Layers) -> None:
+    def __init__(self, name: str, layers: golden.Layers, part: str = "") -> None:
         self.name = name
+        self.part = part
+        """The one part to tell; "" for all."""
         self.broken: list[str] = []
         self.failed = False
         self._layers = layers

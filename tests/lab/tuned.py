@@ -44,12 +44,13 @@ def boot_often(tale: tales.Tale, scene: tales.Scene, wears: Dressed, where: str)
 
 
 def is_recorded(scene: tales.Scene) -> bool:
-    """Whether the agent has written when the last instance of this boot ran."""
+    """Whether the agent has written when the last instance of this boot ran, and that nothing is resynchronised."""
     kept = scene.bench.directory / "state/tidegate/history.db"
     found = boots.read_boots(kept, most=1)
     if isinstance(found, Trouble):
         return False
-    return any(name == Moment.LAST_INSTANCE for boot in found for name, _, _ in boot.measures)
+    written = {name for boot in found for name, _, _ in boot.measures}
+    return written >= {Moment.LAST_INSTANCE, Moment.RESYNC_OVER}
 
 
 def forget(scene: tales.Scene) -> None:
@@ -100,9 +101,9 @@ def apply(tale: tales.Tale, scene: tales.Scene, name: str) -> None:
     tale.expect("systemd has loaded it" in said, f"{name}: and systemd has it", said)
 
 
-def by_hand(tale: tales.Tale, scene: tales.Scene, name: str) -> None:
+def by_hand(tale: tales.Tale, scene: tales.Scene, name: str, *words: str, code: str = "") -> None:
     """Note that a person makes the change."""
-    said = tune(scene, "apply", name, "--by-hand")
+    said = tune(scene, "apply", name, "--by-hand", *words, code=code)
     tale.expect("noted; make the change now" in said, f"{name}: noted as done by hand", said)
 
 

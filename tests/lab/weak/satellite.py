@@ -32,7 +32,8 @@ def main() -> None:
     done("listening")
     ask()
     wait_for("online", took["connect"])
-    wait_for("devices", took["devices"])
+    resources = len(list(Path("/var/lib/linstor.d").glob("*.res")))
+    wait_for("devices", took["devices"] + took["kept"] * resources)
     while kept is not None:
         time.sleep(3600)
 

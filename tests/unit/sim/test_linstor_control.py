@@ -183,6 +183,19 @@ async def test_a_halted_machine_has_no_devices(tmp_path: Path) -> None:
         assert await status_of(session) == "OFFLINE"
 
 
+async def test_what_was_in_use_when_the_node_went_down_is_copied_at_its_next_start(
+    tmp_path: Path,
+) -> None:
+    async with program(tmp_path) as (line, url), aiohttp.ClientSession(url) as session:
+        await create(session, "a")
+        await line.ask(op="halt")
+        assert not (await line.ask(op="crashed", resources=["b"], resync=600))["ok"]
+        assert (await line.ask(op="crashed", resources=["a"], resync=600))["ok"]
+        await line.ask(op="boot")
+        (one,) = json.loads((await line.ask(op="drbd", what="status"))["text"])
+        assert one["devices"][0]["disk-state"] == "Outdated", "it is copied from its peer first"
+
+
 async def test_drbdsetup_can_be_asked_for(tmp_path: Path) -> None:
     async with program(tmp_path) as (line, url), aiohttp.ClientSession(url) as session:
         await create(session, "a")

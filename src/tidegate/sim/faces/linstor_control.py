@@ -12,6 +12,8 @@ The control socket takes one JSON object per line and answers each with one line
 - ``{"op": "dump"}``: time, nodes, faults, devices of the local node, data base, the last requests, and how many there ever were.
 - ``{"op": "drbd", "what": "status" | "events2" | "show", "node": …}``: ``text`` as ``drbdsetup status --json``,
   ``events2 --now --full``, ``show --json`` would print it.
+- ``{"op": "crashed", "resources": [NAME, …], "resync": s}``: they were in use when the local node went down, so that DRBD copies them
+  for ``s`` seconds at its next start.
 - ``{"op": "primary", "resource": …, "on": true}``: the volume is mounted on the local node (or no longer).
 - ``{"op": "subscribe", "acks": true}``: from now on each event of the local node comes as a line; first a ``device-appears`` with
   ``"current": true`` for each device file there is. With ``acks``, an event with ``"ack": true`` holds the REST call that caused
@@ -144,6 +146,15 @@ class Control:
     def _op_primary(self, request: Json) -> Json:
         role = drbd.Role.PRIMARY if request.get("on", True) else drbd.Role.SECONDARY
         self._world.replication.promote(self._world.local, request["resource"], role)
+        return {}
+
+    def _op_crashed(self, request: Json) -> Json:
+        one = self._world
+        one.timings = msgspec.structs.replace(one.timings, resync=float(request["resync"]))
+        for name in request["resources"]:
+            if (placement := one.store.placement(name, one.local)) is None:
+                raise KeyError(name)
+            placement.crashed = True
         return {}
 
     def _op_drbd(self, request: Json) -> Json:
