@@ -96,6 +96,9 @@ class Weak(msgspec.Struct, frozen=True, kw_only=True):
     simulated: Simulated | None = None
 
 
+EARLY: Final = {"satellite": 0.1, "reconnect_round": 0.0, "authenticate": 0.1, "full_sync": 0.1}
+"""A satellite that is there before Incus: then Incus itself starts all, in its own order."""
+
 WEAK: Final[dict[str, Weak]] = {
     "jvm-flags": Weak(
         took={"jvm": 6.0}, simulated=Simulated(before={"satellite": 9.0}, after={"satellite": 4.1})
@@ -184,7 +187,9 @@ WEAK: Final[dict[str, Weak]] = {
         took={"instances": 8.0},
         autostart={name: {"boot.autostart.priority": "1"} for name in ("c1", "c2", "c3")},
         cpus=16,
-        simulated=Simulated(before={"options": True, "start": 2.0}, after={"start": 2.0}),
+        simulated=Simulated(
+            before={"options": True, "start": 2.0, **EARLY}, after={"start": 2.0, **EARLY}
+        ),
     ),
     "slow-shutdown": Weak(
         stubborn=True,

@@ -30,6 +30,8 @@ HEALTHY = {"jvm": 0.3, "connect": 0.0, "devices": 0.0, "kept": 0.0}
 QUICK_SHARE = 0.3
 """Of its time, what the stand-in takes with the flags that are advised."""
 _TOOK = "/etc/lab-took.json"
+_SOON = "[agent]\npoll_rest = 2.0\n"
+"""What has come is written at the agent's second look at rest: in a boot of seconds nobody waits ten for each."""
 _SATELLITE = f"{SYSTEM}/{UNIT}.d"
 _DRBD_ASKED = f"""\
 #!/bin/sh
@@ -126,6 +128,7 @@ class Dressed:
         packaged = (golden.HERE / "rootfs/usr/sbin/drbdsetup").read_text()
         self._program("/usr/sbin/drbdsetup", packaged.replace("#!/bin/sh\n", _DRBD_ASKED, 1))
         self.write("/usr/share/linstor-server/lib/conf/logback.xml", "<configuration/>")
+        self.write("/etc/tidegate/conf.d/40-lab.toml", _SOON)
         self._unit("lab-kernel.service", _KERNEL_UNIT, _EARLY)
         for name, text in weak_hosts.PROGRAMS.items():
             self._program(f"/usr/sbin/{name}", f"#!/bin/sh\n{text}\n")

@@ -14,13 +14,15 @@ import pytest
 from tests import weak_hosts
 from tests.weak_hosts import WEAK, Weak
 
-from tidegate.agent import tuneview
+from tidegate.agent import starts, tuneview
+from tidegate.clients.incus import wire
 from tidegate.core.finding import Report
 from tidegate.core.snapshot import Snapshot
 from tidegate.metrics.tally import Tally
 from tidegate.recovery import step as recovery
 from tidegate.recovery.state import RecoveryState
 from tidegate.sim.faults import TYPICAL, Fault, FaultKind, Layout
+from tidegate.sim.incus.journal import LogLine
 from tidegate.sim.incus.values import InstanceSpec
 from tidegate.sim.run import Simulation, kept_map
 from tidegate.sim.schedule import Schedule, layout, server
@@ -95,10 +97,18 @@ def boot(seed: int, began: float, simulated: Mapping[str, Any], weak: Weak) -> B
     run.policy = msgspec.structs.replace(run.policy, wake_controller=wakes)
     incus = run.incus.world
     incus.timings = msgspec.structs.replace(incus.timings, instance_start=start)
+    incus.journal.listen(lambda line: told(tally, line))
     assert run.run().violations == ()
     return Boot(
         began=began, phases=tuneview.phases({one.value: at for one, at in tally.moments.items()})
     )
+
+
+def told(tally: Tally, line: LogLine) -> None:
+    """What the agent hears of Incus's log."""
+    said = wire.Logging(message=line.msg, level=str(line.level), context=line.context)
+    if (found := starts.read(said, line.at)) is not None:
+        tally.told(found)
 
 
 def _layout(*, crashed: bool) -> Layout:

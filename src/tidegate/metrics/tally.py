@@ -22,6 +22,7 @@ SETTLED: Final = 2.0
 """Seconds after which what a look showed is not taken back by the next, and the answer to a call of ours that did it has come."""
 CREATED: Final = "Created"
 _TENTH: Final = 0.1
+_ALL_STARTED: Final = frozenset({Moment.LAST_INSTANCE, Moment.RESYNC_OVER})
 _HELD: Final = frozenset({SubjectKind.VOLUME, SubjectKind.POOL, SubjectKind.INSTANCE})
 
 
@@ -173,12 +174,18 @@ class Tally:
             del self.down[text]
 
     def _see_moments(self, snapshot: Snapshot, report: Report) -> Iterable[Measure]:
-        """Note what has become so and stayed so: a look in the middle of a start can show all as well for a moment."""
-        for moment, so, since in moments.truths(snapshot, report, self._unit):
+        """Note what has become so and stayed so: a look in the middle of a start can show all as well for a moment.
+
+        What cannot be said takes nothing back: while every instance is just being started, nothing is wanted.
+        """
+        starting = self._is_starting(snapshot)
+        for moment, now, since in moments.truths(snapshot, report, self._unit):
             if moment in self.moments:
                 continue
-            if not so:
+            so = False if starting and moment in _ALL_STARTED else now
+            if so is False:
                 self._come_true.pop(moment, None)
+            if not so:
                 if so is False or self._early:
                     self._not_yet.add(moment)
             elif moment in self._not_yet or self._early:
@@ -192,6 +199,12 @@ class Tally:
         heard = self._last_started
         near = heard is not None and abs(seen - heard) < 5.0
         return heard if moment is Moment.LAST_INSTANCE and near and heard is not None else seen
+
+    def _is_starting(self, snapshot: Snapshot) -> bool:
+        """Return True while an instance is being started: it has been used in this boot and does not run, and so nothing is wanted of it."""
+        shown = snapshot.instances.value if snapshot.instances is not None else {}
+        begun = (name for name, start in self._starts.items() if start.ended is None)
+        return any(name in shown and not shown[name].runs for name in begun)
 
     def _ended(self, name: str, at: float) -> None:
         begun = self._starts.get(name)

@@ -135,7 +135,38 @@ def test_the_last_instance_is_noted_when_it_has_lasted_and_by_incus_own_word() -
     assert not count.saw(*seen(100.0, runs=True))
 
 
-def replicating(at: float, how: str, link_state: str = "Connected") -> tuple[Snapshot, Report]:
+def test_an_instance_that_is_just_being_started_is_not_left_out_of_the_last() -> None:
+    """While a container starts it has been used in this boot and does not run, as if somebody had stopped it: nothing is wanted of it."""
+    count = tally()
+    count.saw(*seen(1.0))
+    count.told(Told(what="starting", name="default/c1", at=2.0))
+    for at in (2.5, 5.0):
+        snapshot, _ = seen(at, used=2.4)
+        others = report(states=(state(instance("c2")), state(instance("c1"), wanted=False)))
+        count.saw(snapshot, msgspec.structs.replace(others, at=at))
+    assert Moment.LAST_INSTANCE not in count.moments
+    count.told(Told(what="started", name="default/c1", at=6.0))
+    count.saw(*seen(6.1, used=2.4, runs=True))
+    count.saw(*seen(6.2 + SETTLED, used=2.4, runs=True))
+    assert count.moments[Moment.LAST_INSTANCE] == 6.0
+
+
+def test_what_cannot_be_said_for_a_moment_takes_back_nothing_that_was_seen() -> None:
+    """While all of them are being started, nothing is wanted."""
+    count = tally()
+    for at, how, wanted in (
+        (1.0, "Off", True),
+        (1.5, "Established", True),
+        (2.0, "Established", False),
+        (9.0, "Established", True),
+    ):
+        count.saw(*replicating(at, how, wanted=wanted))
+    assert count.moments[Moment.VOLUMES_READY] == 1.5
+
+
+def replicating(
+    at: float, how: str, link_state: str = "Connected", *, wanted: bool = True
+) -> tuple[Snapshot, Report]:
     """A volume that is wanted and replicates as told, beside one that only a peer uses and that is copied."""
     kinds = {
         "incus-volume-c1": (how, link_state),
@@ -149,9 +180,9 @@ def replicating(at: float, how: str, link_state: str = "Connected") -> tuple[Sna
         node=NodeName("n1"),
         drbd=Fact(value=told, source=Source.DRBD, at=at, since=at),
     )
-    wanted = ids.volume(VolumeId(ResourceName("incus-volume-c1"), 0))
+    volume = ids.volume(VolumeId(ResourceName("incus-volume-c1"), 0))
     grade = Grade.DEGRADED if how == "SyncTarget" else Grade.OK
-    made = report(states=(state(wanted, grade, ready=True),))
+    made = report(states=(state(volume, grade, ready=how != "Off", wanted=wanted),))
     return snapshot, msgspec.structs.replace(made, at=at)
 
 
