@@ -79,6 +79,8 @@ class TunedHost:
         self.base = {"before": 3.0, "jvm": 0.9, "connect": 1.5, "devices": 0.2, "instances": 1.0}
         self.units: dict[str, Unit] = {}
         self.resources, self.drbd = 4, Drbd()
+        self.resync = 0.0
+        """Seconds that DRBD copies wanted volumes at the start of a boot, as after a crash; 0: it does not."""
         self.early_too = False
         """What devices-first brings up takes as long as the rest."""
         self._lay()
@@ -287,6 +289,10 @@ class TunedHost:
         ):
             at += took[name]
             moments[moment.value] = at
+        ready = moments[Moment.VOLUMES_READY.value]
+        if self.resync:
+            moments[Moment.RESYNC_BEGAN.value] = ready
+        moments[Moment.RESYNC_OVER.value] = ready + self.resync
         if "cpu-waited" in took:
             moments["cpu-waited"] = took["cpu-waited"]
         history, troubles = open_history(self.state / "history.db", BootId(f"boot-{self.now:.0f}"))

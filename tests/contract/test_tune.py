@@ -328,6 +328,28 @@ def test_what_shows_only_in_trouble_says_so(host: TunedHost, capsys: Capture) ->
     assert "it shortens only a boot in which it happens" in capsys.readouterr().out
 
 
+def test_what_shortens_only_boots_after_a_crash_is_compared_over_those(
+    host: TunedHost, capsys: Capture
+) -> None:
+    host.weaken("activity-log")
+    host.boot(2)
+    host.resync = 50.0
+    host.boot(3)
+    assert host.tune("apply", "activity-log", "--by-hand") == 0
+    host.resync = 0.0
+    host.boot(2)
+    capsys.readouterr()
+    assert host.tune("result", "activity-log") == 5
+    said = capsys.readouterr().out
+    assert said.startswith("activity-log: too early to say: no boot since is recorded with this")
+    host.resync = 10.0
+    host.boot(3)
+    assert host.tune("result", "activity-log") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("activity-log: faster (+40.0 s gained"), said
+    assert "before  50.0 s, median of 3 recorded boots" in said
+
+
 def test_a_file_that_wins_over_the_unit_is_left_to_a_person(
     host: TunedHost, capsys: Capture
 ) -> None:

@@ -19,7 +19,7 @@ STILL = (
     *("lvm-filter", "zfs-snapshots", "multipath-blacklist", "module-at-boot", "inotify-limit"),
     *("activity-log", "controller-database", "jvm-heap"),
 )
-"""What is read when somebody asks, and costs this boot nothing."""
+"""What is read when somebody asks, and costs this boot nothing. Where what they gain is proven, docs/tune.md says."""
 INSTORIES = frozenset(
     {
         *("jvm-flags", "network-online", "devices-first", "orphans", "wake-controller"),
