@@ -311,9 +311,17 @@ def doubtful(boots: Sequence[run.Boot], *, against_stock: bool = False) -> list[
 
 
 def _lucky(boots: Sequence[run.Boot]) -> list[Cell]:
-    """The stock cells that may have kept by luck what ours lost: Incus's order of starts is drawn, and in s10 it dies at the first of three."""
-    lost = dict.fromkeys(cell[0] for cell in _cells(boots) for _ in _lost_more(boots, cell))
-    return [(name, Variant.STOCK) for name in lost if len(_of(boots, name, Variant.STOCK)) <= AGAIN]
+    """The stock cells that may have kept by luck what ours lost, or started late: Incus's order of starts is drawn, and in s10 it dies at
+    the first of three."""
+    found = []
+    for name in dict.fromkeys(cell[0] for cell in _cells(boots)):
+        stock = _of(boots, name, Variant.STOCK)
+        cells = [cell for cell in _cells(boots) if cell[0] == name]
+        lost = any(True for cell in cells for _ in _lost_more(boots, cell))
+        late = any(True for cell in cells for _ in _later(boots, cell))
+        if len(stock) <= AGAIN and (lost or (late and any(boot.lost for boot in stock))):
+            found.append((name, Variant.STOCK))
+    return found
 
 
 def broken(boots: Sequence[run.Boot]) -> list[str]:

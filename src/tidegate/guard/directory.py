@@ -115,7 +115,7 @@ class Directory:
         if since is None or self.active is not None:
             return self._loop.time()
         if self.trouble is None:
-            return since + limits.UNREACHED
+            return since + max(limits.UNREACHED, hung)
         return since + hung * self.trouble.code.startswith("controller.timeout")
 
     def silent_for(self) -> float:

@@ -171,3 +171,6 @@ def test_what_stock_kept_by_luck_is_no_measure() -> None:
     more = [lucky, unlucky, unlucky, ours]
     assert promises.doubtful(more, against_stock=True) == []
     assert promises.worse(more) == []
+    late = [boot("s10", Variant.GUARD, 21.0, 21.1, 21.2, 21.3)] * 3
+    assert promises.doubtful([lucky, *late], against_stock=True) == [("s10", Variant.STOCK)]
+    assert promises.worse([lucky, unlucky, unlucky, *late]) == []
