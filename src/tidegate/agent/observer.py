@@ -33,6 +33,7 @@ LISTEN_AFTER = 1.0
 and at the boot Incus waits for what the first looks say."""
 _COME_TOGETHER = frozenset({Source.LINSTOR, Source.DRBD, Source.DEVICES})
 """ONLINE, the state of DRBD and the device nodes."""
+_NOBODY = frozenset({errors.TIMEOUT_CONNECT, errors.REFUSED, errors.UNREACHABLE})
 _log = logging.getLogger("tidegate.observer")
 
 
@@ -256,8 +257,8 @@ class Observer:
 
 
 def _nobody_was_there(seen: Observation) -> bool:
-    """Return True when nothing came back at all: such a look took long, and was no burden to anybody."""
-    return seen.trouble is not None and seen.trouble.code.endswith(f".{errors.TIMEOUT_CONNECT}")
+    """Return True when nobody answered, of several who were asked together: such a look may take long, and is no burden to anybody."""
+    return seen.trouble is not None and seen.trouble.code.rpartition(".")[2] in _NOBODY
 
 
 def _tells_something_new(before: Snapshot, after: Snapshot) -> bool:

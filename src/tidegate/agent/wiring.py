@@ -138,16 +138,13 @@ class _Clients:
         path = Path(config.incus.socket) if config.incus.socket else incus_socket.find(os.environ)
         self.manager = _manager(config)
         self.drbd = _drbd(config)
-        self.ask_incus_unit = (
-            None
-            if self.manager is None
-            else asker(self.manager, config.systemd.incus_unit, clock=boottime)
+        running = (
+            Running(asker(self.manager, config.systemd.incus_unit, clock=boottime), boottime)
+            if self.manager is not None
+            else None
         )
-        self.incus = IncusClient(
-            path,
-            deadline=config.incus.deadline,
-            before=Running(self.ask_incus_unit, boottime) if self.ask_incus_unit else None,
-        )
+        self.ask_incus_unit = running.unit if running is not None else None
+        self.incus = IncusClient(path, deadline=config.incus.deadline, before=running)
         self.starts = StartsListener(self.incus, unit=self.ask_incus_unit, began=boot.began)
         units = config.systemd
         self.told = Told(satellite=units.satellite_unit, incus=units.incus_unit, clock=boottime)

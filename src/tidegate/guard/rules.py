@@ -118,9 +118,8 @@ class GuardRules:
             return ForwardThen(limit=limits.UNHELPED.answer, patience=limits.UNHELPED)
         if state is None or state.controller == Liveness.UP:
             if named.kind is CallClass.DEFINITIONS:
-                return (
-                    Forward()
-                )  # the list may be long: from a controller that answers it passes as it comes
+                # It may be long: from a controller that answers it passes as it comes.
+                return Forward()
             patience = limits.REACHED if starting else None
             return ForwardThen(limit=LIMITS[named.kind], patience=patience)
         if starting and state.lenient:

@@ -256,7 +256,8 @@ class IncusProbe:
 class Running:
     """Refuses a connection to a daemon that does not run, or is about to stop: to be awaited before each (`IncusClient`).
 
-    A look takes several calls, and somebody may stop the daemon between two of them.
+    A look takes several calls, and somebody may stop the daemon between two of them. What :meth:`unit` was told counts, too. Where systemd
+    cannot be asked nothing is refused: a start that Incus would have done is not to fail for that.
     """
 
     def __init__(self, ask: AskUnit, clock: base.Clock) -> None:
@@ -266,11 +267,14 @@ class Running:
         self._one_asks = asyncio.Lock()
 
     async def __call__(self) -> None:
-        """Return when the daemon may be connected to. Raises ClientError ``incus.stopping``, and what asking systemd raises."""
+        """Return when the daemon may be connected to. Raises ClientError ``incus.stopping``."""
         async with self._one_asks:
             if self._clock() - self._asked_at <= FRESH:
                 return
-            unit = await self._ask()
+            try:
+                unit = await self.unit()
+            except errors.ClientError:
+                return
             if unit.is_installed and halted(unit) is not None:
                 raise errors.ClientError(
                     Trouble(
@@ -279,7 +283,12 @@ class Running:
                         hint=f"systemctl start {unit.name}, if it should run",
                     )
                 )
-            self._asked_at = self._clock()
+
+    async def unit(self) -> UnitFacts:
+        """Return the unit as it is now. Raises ClientError."""
+        unit = await self._ask()
+        self._asked_at = self._clock() if halted(unit) is None else float("-inf")
+        return unit
 
 
 def halted(unit: UnitFacts) -> IncusPhase | None:

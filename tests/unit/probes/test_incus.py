@@ -150,6 +150,15 @@ async def test_a_daemon_that_is_stopped_during_a_look_is_not_connected_to_any_mo
     assert seen.liveness is Liveness.UP
 
 
+async def test_calls_go_through_where_systemd_cannot_be_asked(tmp_path: Path, fake: Fake) -> None:
+    fill(fake)
+    trouble = Trouble(code="systemd.timeout", text="no answer", hint="none")
+    before = incus.Running(Systemd(errors.ClientError(trouble)), lambda: 9.0)
+    async with IncusClient(tmp_path / "unix.socket", before=before) as client:
+        await fake.on_socket(client.socket)
+        assert (await client.server()).environment.server_name == "n1"
+
+
 @pytest.mark.parametrize(
     ("active_state", "sub_state", "phase"),
     [
