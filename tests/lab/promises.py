@@ -229,15 +229,14 @@ def _is_close(boots: Sequence[run.Boot], variant: Variant) -> bool:
 # -- never worse than stock ---------------------------------------------------------------------
 
 
-def _is_cost(variant: Variant, name: str) -> bool:
-    """Whether holding all of Incus is what makes ``name`` wait: shown by :func:`costs`, and what ``units plan`` says of gate and order."""
-    return variant.holds and name in seed.LOCAL
+def _are_cost(variant: Variant, names: Sequence[str]) -> bool:
+    """Whether holding all of Incus is what makes ``names`` wait: shown by :func:`costs`, and what ``units plan`` says of gate and order."""
+    return variant.holds and names == seed.LOCAL
 
 
-def _kept(stock: Sequence[run.Boot], name: str) -> list[float]:
-    """When ``name`` began to run on the stock machines; empty when one of them lost it."""
-    starts = [boot.starts[name][0] for boot in stock if name not in boot.lost]
-    return starts if len(starts) == len(stock) else []
+def _kept(stock: Sequence[run.Boot], name: str) -> bool:
+    """Whether none of the stock machines lost ``name``."""
+    return bool(stock) and not any(name in boot.lost for boot in stock)
 
 
 def _lost_more(boots: Sequence[run.Boot], cell: Cell) -> Iterator[str]:
@@ -247,14 +246,22 @@ def _lost_more(boots: Sequence[run.Boot], cell: Cell) -> Iterator[str]:
             yield f"{_called(cell)}: {name} is lost, which stock keeps"
 
 
+def _ranks(boots: Sequence[run.Boot], names: Sequence[str]) -> list[float]:
+    """When the first, the second… of ``names`` began to run, by the median over ``boots``; as many as ran in each of them."""
+    each = [sorted(b.starts[n][0] for n in names if n not in b.lost and b.starts[n]) for b in boots]
+    return [median(moments) for moments in zip(*each, strict=False)]
+
+
 def _later(boots: Sequence[run.Boot], cell: Cell) -> Iterator[str]:
+    """What is late by its place in the row: in which order Incus starts containers is drawn anew in each boot (facts/incus.md A4)."""
     stock, ours = _of(boots, cell[0], Variant.STOCK), _of(boots, *cell)
-    for name in seed.INSTANCES:
-        if not (kept := _kept(stock, name)) or _is_cost(cell[1], name):
+    for names in (seed.REMOTE, seed.LOCAL):
+        if _are_cost(cell[1], names):
             continue
-        starts = [boot.starts[name][0] for boot in ours if boot.starts[name]]
-        if starts and (later := median(starts) - median(kept)) > SLOWER_ELSE:
-            yield f"{_called(cell)}: {name} ran {later:.2f} s later than with stock (medians)"
+        pairs = zip(_ranks(stock, names), _ranks(ours, names), strict=False)
+        for place, (its, our) in enumerate(pairs, 1):
+            if (later := our - its) > SLOWER_ELSE:
+                yield f"{_called(cell)}: no. {place} of {' '.join(names)} ran {later:.2f} s later than with stock (medians)"
 
 
 def worse(boots: Sequence[run.Boot]) -> list[str]:

@@ -154,11 +154,22 @@ def test_ours_may_be_no_worse_than_stock() -> None:
     ours = boot("s1", Variant.AGENT, 62.0, None, None, 1.2)
     assert promises.worse([stock, ours]) == [
         "s1 with the agent: c2 is lost, which stock keeps",
-        "s1 with the agent: c1 ran 0.70 s later than with stock (medians)",
+        "s1 with the agent: no. 1 of c1 c2 c3 ran 0.70 s later than with stock (medians)",
     ]
     assert promises.doubtful([stock, ours], against_stock=True) == [
         ("s1", Variant.AGENT),
         ("s1", Variant.STOCK),
+    ]
+
+
+def test_in_which_order_incus_starts_them_is_no_lateness() -> None:
+    stock = boot("s1", Variant.STOCK, 40.6, 40.2, 40.3, 40.4)
+    ours = boot("s1", Variant.GATE_AGENT, 40.6, 40.7, 40.9, 40.5)
+    assert promises.worse([stock, ours]) == []
+    late = boot("s1", Variant.GATE_AGENT, 40.6, 41.2, 40.9, 40.5)
+    assert promises.worse([stock, late]) == [
+        "s1 with the gate and the agent: no. 2 of c1 c2 c3 ran 0.60 s later than with stock (medians)",
+        "s1 with the gate and the agent: no. 3 of c1 c2 c3 ran 0.60 s later than with stock (medians)",
     ]
 
 
