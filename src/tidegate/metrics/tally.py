@@ -22,6 +22,8 @@ SETTLED: Final = 2.0
 """Seconds after which what a look showed is not taken back by the next, and the answer to a call of ours that did it has come."""
 CREATED: Final = "Created"
 _TENTH: Final = 0.1
+_WHOLE_BOOT: Final = frozenset(Moment) - {Moment.RESYNC_BEGAN}
+"""Once all of these are noted nothing more is looked for: a resync that begins later is none of the boot's."""
 _ALL_STARTED: Final = frozenset({Moment.LAST_INSTANCE, Moment.RESYNC_OVER})
 _HELD: Final = frozenset({SubjectKind.VOLUME, SubjectKind.POOL, SubjectKind.INSTANCE})
 
@@ -178,6 +180,8 @@ class Tally:
 
         What cannot be said takes nothing back: while every instance is just being started, nothing is wanted.
         """
+        if self.moments.keys() >= _WHOLE_BOOT:
+            return
         starting = self._is_starting(snapshot)
         for moment, now, since in moments.truths(snapshot, report, self._unit):
             if moment in self.moments:
