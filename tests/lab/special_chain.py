@@ -17,7 +17,7 @@ SAYS = "faults one after another: offline then devices late, controller restarts
 OVER_BARE = 0.5
 """Seconds over the bare start time, from the later of the last fault's end and the end of Incus's first pass."""
 OFFLINE_END, DEVICES_END = 7.0, 14.0
-AWAY_AGAIN = 0.4
+AWAY_AGAIN = 0.25
 """Seconds for which the controller is there before it restarts: recovery has just begun."""
 RESTARTED = 14.0
 LOST_BY = 20.0
@@ -104,6 +104,8 @@ def _judge(tale: tales.Tale, scene: tales.Scene, over: float, where: str) -> Non
     first_pass = scene.seen.ask_first_pass() or 0.0
     begin = max(over, first_pass)
     last = max(scene.ran(name) or 0.0 for name in scene.names)
+    # All may run before that; what is stopped and started by hand needs the controller, too.
+    scene.watch(over)
     bare = scene.bare(seed.REMOTE)
     tale.say(_row(over, first_pass, [scene.ran(name) for name in scene.names], last - begin, bare))
     late = last - begin - bare
