@@ -43,7 +43,7 @@ class Bell:
         if self._rung.is_set():
             return
         loop = asyncio.get_running_loop()
-        pause = min(self._gap, pace.GAP) if at_once else self._gap
+        pause = pace.GAP if at_once else self._gap
         due = max(self._looked_at + pause, loop.time() + self._wait(loop.time()))
         if due <= loop.time():
             self._strike()

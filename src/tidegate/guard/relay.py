@@ -233,11 +233,11 @@ class Guard:
 
     async def _waited(self, kind: CallClass, call: Call, verdict: ForwardThen) -> Answer:
         """Have the call reviewed. One that nobody helps gives way to another verdict, should the rules come to one meanwhile."""
+        if verdict.patience is not limits.UNHELPED:
+            return await self._reviewed(kind, call, verdict)
         review = asyncio.ensure_future(self._reviewed(kind, call, verdict))
         try:
-            while verdict.patience is limits.UNHELPED:
-                if (await asyncio.wait({review}, timeout=limits.JUDGED_AGAIN))[0]:
-                    break
+            while not (await asyncio.wait({review}, timeout=limits.JUDGED_AGAIN))[0]:
                 now = msgspec.structs.replace(call, arrived_at=self._clock())
                 other = await self._judged(now)
                 if isinstance(other, Reply):

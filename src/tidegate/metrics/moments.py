@@ -68,7 +68,8 @@ def truths(
     yield _online(snapshot)
     satellite = report.state(ids.SATELLITE)
     yield Moment.SATELLITE_READY, satellite.ready if satellite else None, report.at
-    yield Moment.VOLUMES_READY, _all_ready(report, SubjectKind.VOLUME), report.at
+    volumes = _all_ready(report, SubjectKind.VOLUME)
+    yield Moment.VOLUMES_READY, volumes, report.at
     incus = snapshot.incus
     phase = incus.value.phase if incus is not None else None
     since = incus.since if incus is not None else 0.0
@@ -76,7 +77,7 @@ def truths(
     yield Moment.INCUS_READY, phase is IncusPhase.READY if phase is not None else None, since
     yield Moment.POOLS_READY, _all_ready(report, SubjectKind.POOL), report.at
     yield Moment.LAST_INSTANCE, _all_ready(report, SubjectKind.INSTANCE), report.at
-    yield from _resync(snapshot, report)
+    yield from _resync(snapshot, report, ready=volumes)
 
 
 def _unit(snapshot: Snapshot, name: str) -> tuple[Moment, bool | None, float]:
@@ -93,7 +94,9 @@ def _online(snapshot: Snapshot) -> tuple[Moment, bool | None, float]:
     return Moment.SATELLITE_ONLINE, node.connection_status == _ONLINE, snapshot.nodes.since
 
 
-def _resync(snapshot: Snapshot, report: Report) -> Iterator[tuple[Moment, bool | None, float]]:
+def _resync(
+    snapshot: Snapshot, report: Report, *, ready: bool | None
+) -> Iterator[tuple[Moment, bool | None, float]]:
     """Of wanted volumes alone: what only peers use is copied after every boot, as they have gone on writing."""
     if snapshot.drbd is None:
         return
@@ -105,7 +108,6 @@ def _resync(snapshot: Snapshot, report: Report) -> Iterator[tuple[Moment, bool |
     known = [each for name, each in snapshot.drbd.value.items() if name in wanted]
     copies = any(each.replicates(_COPIES) for each in known)
     alone = any(link.state != _CONNECTED for each in known for link in each.connections)
-    ready = _all_ready(report, SubjectKind.VOLUME)
     yield Moment.RESYNC_BEGAN, copies, report.at
     yield Moment.RESYNC_OVER, ready and not copies and not alone, report.at
 

@@ -86,10 +86,8 @@ class IncusProbe:
 
     async def _look(self, need: base.Need) -> Observation:
         unit = await self._unit() if self._unit is not None else None
-        if unit is not None and unit.is_installed:
-            phase = halted(unit)
-            if phase is not None:
-                return self._only(phase)
+        if unit is not None and (phase := halted(unit)) is not None:
+            return self._only(phase)
         try:
             return await self._asked(unit, need)
         except errors.ClientError as error:
@@ -275,7 +273,7 @@ class Running:
                 unit = await self.unit()
             except errors.ClientError:
                 return
-            if unit.is_installed and halted(unit) is not None:
+            if halted(unit) is not None:
                 raise errors.ClientError(
                     Trouble(
                         code=_STOPPING,
@@ -292,7 +290,9 @@ class Running:
 
 
 def halted(unit: UnitFacts) -> IncusPhase | None:
-    """Return the phase of a daemon that must not be connected to; None when it runs. Pure."""
+    """Return the phase of a daemon that must not be connected to; None when it runs, or is no unit of this host. Pure."""
+    if not unit.is_installed:
+        return None
     if unit.active_state == "deactivating":
         return IncusPhase.STOPPING
     if unit.active_state not in _RUNS:

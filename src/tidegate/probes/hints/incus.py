@@ -59,7 +59,7 @@ class IncusListener:
         """Listen until the daemon goes away; at the last moment systemd is asked whether it is there: its socket starts it."""
         if self._unit is not None:
             unit = await self._unit()
-            if unit.is_installed and probe.halted(unit) is not None:
+            if probe.halted(unit) is not None:
                 return
         stream = events.stream(
             self._client,
