@@ -82,7 +82,7 @@ _BUSY = """\
 DefaultDependencies=no
 After=local-fs.target
 [Service]
-ExecStart=/bin/sh -c "for n in $(seq $((2 * $(nproc)))); do timeout {seconds:g} sh -c 'while :; do :; done' & done; wait"
+ExecStart=/usr/bin/timeout {seconds:g} sh -c "while :; do :; done"
 SuccessExitStatus=0 124
 """
 STUBBORN = "lab-stubborn.service"
@@ -185,7 +185,7 @@ class Dressed:
         if weak.open_files:
             self.took["files"] = weak.open_files
         if "cpu-waited" in weak.took:
-            self._unit("lab-busy.service", _BUSY.format(seconds=weak.took["jvm"]), _EARLY)
+            self._keep_busy(weak.took["jvm"], weak.took["jvm"] - weak.took["cpu-waited"])
         if weak.stubborn:
             self._unit(STUBBORN, _STUBBORN, _PLAIN)
             self._resync = weak.resync
@@ -205,6 +205,12 @@ class Dressed:
             else:
                 self._unit(unit, _WAITED.format(seconds=seconds), _EARLY)
                 self.write(f"{_SATELLITE}/40-{unit}.conf", f"[Unit]\nWants={unit}\nAfter={unit}\n")
+
+    def _keep_busy(self, seconds: float, computes: float) -> None:
+        """So many services that a satellite, which computes on one processor for so long, takes ``seconds`` to."""
+        self.took |= {"jvm": 0.0, "computes": computes}
+        for number in range(round((os.cpu_count() or 1) * seconds / computes) - 1):
+            self._unit(f"lab-busy{number}.service", _BUSY.format(seconds=seconds), _EARLY)
 
     def tell(self) -> None:
         """Write down what DRBD says and how long the satellite takes, and have a running machine's kernel say the rest."""

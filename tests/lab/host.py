@@ -76,6 +76,22 @@ def cgroup_top() -> Path | None:
     return None
 
 
+def old_groups() -> dict[str, Path]:
+    """What a machine needs of the old layout of control groups to weigh processors, on a host that binds them to it; else nothing.
+
+    Returns the mounted trees by the options that mount them. A tree of processors and something else is left alone.
+    """
+    found: dict[str, Path] = {}
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, target, kind, options, *_ = line.split()
+        words = set(options.split(","))
+        if kind == "cgroup" and "name=systemd" in words:
+            found["none,name=systemd"] = Path(target)
+        elif kind == "cgroup" and "cpu" in words and "cpuacct" not in words:
+            found["cpu"] = Path(target)
+    return found if len(found) == 2 else {}
+
+
 def _try_features(scratch: str) -> None:
     """In a child of its own: do once what each machine needs; raises OSError with the name of what failed."""
     flags = kernel.NEWNS | kernel.NEWUTS | kernel.NEWIPC | kernel.NEWNET

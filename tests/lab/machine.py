@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,12 @@ _PATH = "/usr/libexec/incus:/usr/sbin:/usr/bin:/sbin:/bin"
 _NETWORK = (
     "[Match]\nName=eth0\n[Network]\nAddress={address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
 )
+
+_ONLY_THE_NEW = (
+    "/etc/systemd/system/incus.service.d/90-lab-groups.conf",
+    "[Service]\nBindPaths=/sys/fs/cgroup/unified:/sys/fs/cgroup\n",
+)
+"""LXC starts nothing in a mixture of both layouts."""
 
 
 class Bind(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +50,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         tidegate: its ``/var/lib/tidegate``.
         cgroup: its cgroup, empty, writable.
         beside: the cgroup for its keeper, outside the machine's own.
+        old_groups: its groups in the old layout, which need not be there, by the options that mount their tree.
     """
 
     lower: tuple[Path, ...]
@@ -52,6 +59,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     tidegate: Path
     cgroup: Path
     beside: Path
+    old_groups: Mapping[str, Path] = {}
 
 
 class Machine:
@@ -66,6 +74,8 @@ class Machine:
         self._pid: int | None = None
         self.zero = 0.0
         self.controller_names: tuple[str, ...] = ("linstor-controller",)
+        self.weighs = False
+        """Set before a start: processors are weighed in it also where the host binds them to the old layout of groups."""
         layout.home.mkdir(parents=True, exist_ok=True)
         for part in ("upper", "work", "root", "journal"):
             (layout.home / part).mkdir(exist_ok=True)
@@ -89,6 +99,12 @@ class Machine:
     def cgroup(self) -> Path:
         """The machine's cgroup as the host sees it."""
         return self._layout.cgroup
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether processors are weighed in it."""
+        controllers = (self.cgroup / "cgroup.controllers").read_text().split()
+        return "cpu" in controllers or (self.weighs and bool(self._layout.old_groups))
 
     @property
     def journal(self) -> Path:
@@ -149,9 +165,10 @@ class Machine:
 
     def _clear_cgroup(self) -> None:
         """Remove what a machine that was killed has left in its cgroup: no real one would find it after a power loss."""
-        for path in sorted(self.cgroup.rglob("cgroup.procs"), reverse=True):
-            if path.parent != self.cgroup:
-                path.parent.rmdir()
+        for top in (self.cgroup, *self._layout.old_groups.values()):
+            for path in sorted(top.rglob("cgroup.procs"), reverse=True):
+                if path.parent != top:
+                    path.parent.rmdir()
 
     def _write_identity(self) -> Path:
         home = self._layout.home
@@ -164,6 +181,9 @@ class Machine:
         self.write("/etc/systemd/network/10-eth0.network", _NETWORK.format(address=self.address))
         (home / "boot_id").write_text(f"{uuid.uuid4()}\n")
         lay = self._layout
+        old = lay.old_groups if self.weighs else {}
+        if old:
+            self.write(*_ONLY_THE_NEW)
         binds = [
             Bind(source=lay.incus, target="/var/lib/incus"),
             Bind(source=lay.tidegate, target="/var/lib/tidegate"),
@@ -178,6 +198,7 @@ class Machine:
             "root": str(home / "root"),
             "boot_id": str(home / "boot_id"),
             "cgroup": str(lay.cgroup),
+            "old_groups": {option: str(path) for option, path in old.items()},
             "binds": [
                 {"source": str(b.source), "target": b.target, "readonly": b.readonly} for b in binds
             ],

@@ -32,6 +32,10 @@ def _cgroup(name: str) -> Path:
     return top / "tidegate-lab" / name
 
 
+def _old_groups(name: str) -> dict[str, Path]:
+    return {option: top / "tidegate-lab" / name for option, top in host.old_groups().items()}
+
+
 def _make_cgroup(path: Path) -> None:
     path.mkdir(parents=True)
     for parent in (path.parent.parent, path.parent):
@@ -44,7 +48,8 @@ def _make_cgroup(path: Path) -> None:
 def _remove_cgroup(path: Path) -> None:
     if not path.exists():
         return
-    (path / "cgroup.kill").write_text("1")
+    if (path / "cgroup.kill").exists():  # the old layout has none; its processes are the new one's
+        (path / "cgroup.kill").write_text("1")
     until = time.monotonic() + 20
     while time.monotonic() < until:
         inner = sorted((p.parent for p in path.rglob("cgroup.procs")), reverse=True)
@@ -67,7 +72,8 @@ def _detach_loops(directory: Path) -> None:
 
 def _remove(directory: Path) -> None:
     """Everything of one run, alive or not. Loops first, while their files still have names."""
-    _remove_cgroup(_cgroup(directory.name))
+    for path in (_cgroup(directory.name), *_old_groups(directory.name).values()):
+        _remove_cgroup(path)
     _detach_loops(directory)
     shutil.rmtree(directory)
 
@@ -139,6 +145,7 @@ class Rig:
         """
         cgroup = self._cgroup / name
         _make_cgroup(cgroup)
+        old = _old_groups(self.directory.name)
         kept = state or self.directory / name
         layout = machine.Layout(
             lower=lower,
@@ -147,6 +154,7 @@ class Rig:
             tidegate=kept / "tidegate",
             cgroup=cgroup,
             beside=self.beside,
+            old_groups={option: path / name for option, path in old.items()},
         )
         made = machine.Machine(name, address, layout, binds)
         self.machines.append(made)

@@ -7,7 +7,9 @@ machine's second zero), and after the machine's end ``ended SIGNAL``. PID 1 dies
 
 Why each odd mount is there (seen in the reference lab): the kernel refuses fresh proc and sysfs mounts in Incus's user namespaces
 unless untouched ones are visible somewhere, hence ``/dev/.lxc``; ``/sys`` is read-only, because a udevd inside would trigger the
-host's devices anew; ``/sys/module`` is a tmpfs of links, so that DRBD's version can appear late.
+host's devices anew; ``/sys/module`` is a tmpfs of links, so that DRBD's version can appear late. A machine that weighs processors on a
+host of the old layout of control groups has both layouts, and a ``/proc/cgroups`` that names nothing else: systemd would tend that in
+the host's own groups.
 """
 
 import json
@@ -17,7 +19,9 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from tests.lab import kernel
 
@@ -49,6 +53,8 @@ _LINKS = {
 }
 _CAREFUL = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 _PID1 = ["/lib/systemd/systemd", "--log-target=journal", "--show-status=no"]
+_BOTH_LAYOUTS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
+"""systemd 256 and later take the old layout only when told twice."""
 _PID1_ENVIRONMENT = {
     "container": "tidegate-lab",  # without it systemd behaves as on bare metal
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -60,7 +66,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _mount_root(spec: dict[str, str]) -> None:
+def _mount_root(spec: dict[str, Any]) -> None:
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     layers = f"lowerdir={spec['lower']},upperdir={spec['upper']},workdir={spec['work']}"
     kernel.mount("overlay", spec["root"], "overlay", 0, layers)
@@ -82,17 +88,31 @@ def _make_dev(dev: str) -> None:
     kernel.bind("/dev/null", f"{dev}/console")
 
 
-def _make_sys(root: str) -> None:
+def _make_groups(top: str, old: Collection[str]) -> None:
+    """Mount the control groups, in both layouts if there are trees of the old one."""
+    if not old:
+        kernel.mount("cgroup2", top, "cgroup2", _CAREFUL)
+        return
+    kernel.mount("tmpfs", top, "tmpfs", _CAREFUL, "mode=755")
+    Path(top, "unified").mkdir()
+    kernel.mount("cgroup2", f"{top}/unified", "cgroup2", _CAREFUL)
+    for option in old:
+        place = Path(top, option.rpartition("=")[2])
+        place.mkdir()
+        kernel.mount("cgroup", str(place), "cgroup", _CAREFUL, option)
+
+
+def _make_sys(root: str, old: Collection[str]) -> None:
     kernel.mount("sysfs", f"{root}/dev/.lxc/sys", "sysfs")
     kernel.mount("sysfs", f"{root}/sys", "sysfs", _CAREFUL | kernel.MS_RDONLY)
-    kernel.mount("cgroup2", f"{root}/sys/fs/cgroup", "cgroup2", _CAREFUL)
+    _make_groups(f"{root}/sys/fs/cgroup", old)
     modules = sorted(entry.name for entry in os.scandir("/sys/module"))
     kernel.mount("tmpfs", f"{root}/sys/module", "tmpfs", 0, "mode=755")
     for name in modules:
         Path(root, "sys/module", name).symlink_to(f"/dev/.lxc/sys/module/{name}")
 
 
-def _make_proc(root: str, boot_id: str) -> None:
+def _make_proc(root: str, boot_id: str, old: Collection[str]) -> None:
     """Needs the machine's PID namespace: the pristine one for Incus, and the one with a boot id of its own."""
     kernel.mount("proc", f"{root}/dev/.lxc/proc", "proc")
     kernel.mount("proc", f"{root}/proc", "proc", _CAREFUL)
@@ -101,6 +121,11 @@ def _make_proc(root: str, boot_id: str) -> None:
     if Path(f"{root}/proc/sysrq-trigger").exists():
         kernel.bind("/dev/null", f"{root}/proc/sysrq-trigger")
     kernel.bind(boot_id, f"{root}/proc/sys/kernel/random/boot_id")
+    if old:
+        Path(f"{root}/run/cgroups").write_text(
+            "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t1\t1\n"
+        )
+        kernel.bind(f"{root}/run/cgroups", f"{root}/proc/cgroups")
 
 
 def _make_run(root: str, binds: list[dict[str, str]]) -> None:
@@ -111,9 +136,9 @@ def _make_run(root: str, binds: list[dict[str, str]]) -> None:
         kernel.bind(entry["source"], target, readonly=bool(entry.get("readonly")))
 
 
-def _become_pid1(spec: dict[str, str]) -> None:
+def _become_pid1(spec: dict[str, Any]) -> None:
     kernel.die_with_parent()
-    _make_proc(spec["root"], spec["boot_id"])
+    _make_proc(spec["root"], spec["boot_id"], spec["old_groups"])
     kernel.pivot_root(spec["root"])
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_SHARED)
     null = os.open("/dev/null", os.O_RDWR)
@@ -121,7 +146,8 @@ def _become_pid1(spec: dict[str, str]) -> None:
     os.dup2(2, 1)
     for signum in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(signum, signal.SIG_DFL)
-    os.execve(_PID1[0], _PID1, _PID1_ENVIRONMENT)
+    more = _BOTH_LAYOUTS if spec["old_groups"] else []
+    os.execve(_PID1[0], [*_PID1, *more], _PID1_ENVIRONMENT)
 
 
 def main(path: str) -> int:
@@ -129,12 +155,15 @@ def main(path: str) -> int:
     kernel.die_with_parent()
     spec = json.loads(Path(path).read_text())
     Path(spec["cgroup"], "cgroup.procs").write_text("0")
+    for group in spec["old_groups"].values():
+        Path(group).mkdir(parents=True, exist_ok=True)
+        Path(group, "cgroup.procs").write_text("0")
     kernel.unshare(_NAMESPACES)
     _say("namespaces")
     _mount_root(spec)
     socket.sethostname(spec["name"])
     _make_dev(spec["root"] + "/dev")
-    _make_sys(spec["root"])
+    _make_sys(spec["root"], spec["old_groups"])
     _make_run(spec["root"], spec["binds"])
     if sys.stdin.readline() != "go\n":
         return 1
