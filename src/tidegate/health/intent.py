@@ -25,6 +25,9 @@ _ERROR: Final = "Error"
 CLOCK_GRAIN: Final = 1.0
 """Seconds by which two readings of the wall clock may disagree; Incus's times are cut to seconds in places."""
 
+_STARTING: Final = 2.0
+"""Seconds after its stamp by which the start of an instance is over, on most hosts."""
+
 
 class Will(enum.StrEnum):
     """What is wanted of an instance now."""
@@ -116,6 +119,16 @@ def will(
     if failed is None and ran and instance.status != _ERROR:
         return Will.STOPPED
     return Will.START if instance.status == "Stopped" else Will.ODD
+
+
+def may_be_starting(instance: InstanceFacts, clock: WallClock) -> bool:
+    """Return True when ``instance`` may just be on its way up.
+
+    Incus stamps a container as used before its init runs (facts/incus.md A30), and calls it stopped until the start is over (R42): for
+    that moment it looks like one that ran and was stopped. Good for telling; nobody is to be started for it.
+    """
+    used = instance.last_used_at
+    return instance.status == "Stopped" and clock.is_later(used, clock.now - _STARTING)
 
 
 def start_failed(

@@ -161,7 +161,7 @@ class Wants:
     def _of_incus(self, facts: InstanceFacts) -> Want:
         clock = intent.clock_of(self.view.snapshot)
         will = intent.will(facts, incus=self.incus, clock=clock, failures=self._failures)
-        wanted = will in _WANTED
+        wanted = will in _WANTED or (will is Will.STOPPED and intent.may_be_starting(facts, clock))
         pools = tuple(sorted({need.pool for need in facts.needs if need.required}))
         volumes: list[VolumeId] = []
         missing: list[mapping.Missing] = []
@@ -171,7 +171,7 @@ class Wants:
             id=facts.id,
             wanted=wanted,
             facts=facts,
-            left=will in _LEFT,
+            left=will in _LEFT and not wanted,
             given_up=intent.start_failed(facts, clock=clock, failures=self._failures),
             volumes=tuple(sorted(set(volumes))),
             missing=tuple(missing),

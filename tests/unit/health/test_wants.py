@@ -58,6 +58,15 @@ def test_who_is_wanted(instance: dict[str, Any], wanted: bool) -> None:
     assert want(**instance).wanted is wanted
 
 
+def test_what_is_just_being_started_is_wanted_though_incus_calls_it_stopped() -> None:
+    """Stamped as used before its init runs, stopped until the start is over (facts/incus.md A30, R42): for a moment as if somebody had stopped it."""
+    now = BOOT_WALL + world().at
+    for stamped, wanted in ((now - 0.3, True), (now - 10.0, False)):
+        one = want(status="Stopped", last_power="RUNNING", last_used_at=stamped)
+        assert (one.wanted, one.left) == (wanted, not wanted)
+        assert bool(one.volumes)
+
+
 def test_an_instance_that_incus_gave_up_on_in_this_boot_is_wanted_still() -> None:
     """Its failed start counts as used and may have left last_state.power=STOPPED (facts/incus.md A21)."""
     given_up = WarningFacts(
