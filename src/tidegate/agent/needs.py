@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the probes should look at, derived from what is known: the resources and devices of what is wanted."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 from tidegate.core.finding import Report
@@ -17,8 +15,6 @@ class Needs:
     def __init__(self) -> None:
         self._report: Report | None = None
         self._volumes: list[VolumeId] = []
-        self._placements: Mapping[str, object] = {}
-        self._placed: dict[str, float] = {}
         self._rests_on: tuple[object, ...] = ()
         self._need = Need()
 
@@ -29,24 +25,23 @@ class Needs:
         if report is None or report is not self._report:
             self._report = report
             self._volumes = _wanted_volumes(snapshot, report)
-        if snapshot.placements is not self._placements:
-            self._placements = snapshot.placements
-            self._placed = {name: fact.since for name, fact in snapshot.placements.items()}
-        rests_on = (self._volumes, self._placed, *_rests_on(snapshot))
+        rests_on = _rests_on(snapshot, self._volumes)
         if rests_on != self._rests_on:
             self._rests_on = rests_on
             self._need = Need.of(snapshot, self._volumes)
         return msgspec.structs.replace(self._need, urgency=urgency, told=told)
 
 
-def _rests_on(snapshot: Snapshot) -> tuple[object, ...]:
-    """Return what tells, beside volumes and placements, that a need is another one: ``since`` of a fact moves with its value only."""
+def _rests_on(snapshot: Snapshot, volumes: list[VolumeId]) -> tuple[object, ...]:
+    """Return what tells that a need is another one: ``since`` of a fact moves with its value only."""
     facts = (snapshot.drbd, snapshot.instances, snapshot.storage_pools, snapshot.nodes)
     return (
+        volumes,
         snapshot.node,
         snapshot.source(Source.DRBD).liveness,
         None if snapshot.wanted is None else snapshot.wanted.saved_at,
         *(None if fact is None else fact.since for fact in facts),
+        {name: fact.since for name, fact in snapshot.placements.items()},
     )
 
 
