@@ -24,7 +24,6 @@ _ERROR: Final = "Error"
 """Nobody's will: Incus cannot tell how the instance is (facts/incus.md R42)."""
 CLOCK_GRAIN: Final = 1.0
 """Seconds by which two readings of the wall clock may disagree; Incus's times are cut to seconds in places."""
-
 _STARTING: Final = 2.0
 """Seconds after its stamp by which the start of an instance is over, on most hosts."""
 
@@ -42,6 +41,8 @@ class Will(enum.StrEnum):
     """This cluster member takes no instances now (facts/incus.md A2), or does not say whether it does."""
     NEW = "new"
     """Created in this boot: whoever made it decides when it runs."""
+    STARTING = "starting"
+    """Incus stamped it as used a moment ago and calls it stopped: as it shows one that it is just starting. Told of, never acted on."""
     STOPPED = "stopped"
     """It ran in this boot and was stopped, by a user or from within."""
     ODD = "odd"
@@ -117,18 +118,18 @@ def will(
         return Will.NEW
     ran = str(instance.id) in known.ran or clock.is_of_this_boot(instance.last_used_at)
     if failed is None and ran and instance.status != _ERROR:
-        return Will.STOPPED
+        return Will.STARTING if _may_be_starting(instance, clock) else Will.STOPPED
     return Will.START if instance.status == "Stopped" else Will.ODD
 
 
-def may_be_starting(instance: InstanceFacts, clock: WallClock) -> bool:
+def _may_be_starting(instance: InstanceFacts, clock: WallClock) -> bool:
     """Return True when ``instance`` may just be on its way up.
 
     Incus stamps a container as used before its init runs (facts/incus.md A30), and calls it stopped until the start is over (R42): for
-    that moment it looks like one that ran and was stopped. Good for telling; nobody is to be started for it.
+    that moment it looks like one that ran and was stopped.
     """
-    used = instance.last_used_at
-    return instance.status == "Stopped" and clock.is_later(used, clock.now - _STARTING)
+    is_fresh = clock.is_later(instance.last_used_at, clock.now - _STARTING)
+    return instance.status == "Stopped" and is_fresh
 
 
 def start_failed(

@@ -23,7 +23,7 @@ from tidegate.health.view import View
 T = TypeVar("T")
 
 LINSTOR_DRIVER: Final = "linstor"
-_WANTED: Final = frozenset({Will.RUNS, Will.START, Will.ODD})
+_WANTED: Final = frozenset({Will.RUNS, Will.START, Will.STARTING, Will.ODD})
 _LEFT: Final = frozenset({Will.NEW, Will.STOPPED})
 _SILENT: Final = frozenset({IncusPhase.STOPPED, IncusPhase.STARTING})
 
@@ -161,7 +161,7 @@ class Wants:
     def _of_incus(self, facts: InstanceFacts) -> Want:
         clock = intent.clock_of(self.view.snapshot)
         will = intent.will(facts, incus=self.incus, clock=clock, failures=self._failures)
-        wanted = will in _WANTED or (will is Will.STOPPED and intent.may_be_starting(facts, clock))
+        wanted = will in _WANTED
         pools = tuple(sorted({need.pool for need in facts.needs if need.required}))
         volumes: list[VolumeId] = []
         missing: list[mapping.Missing] = []
@@ -171,7 +171,7 @@ class Wants:
             id=facts.id,
             wanted=wanted,
             facts=facts,
-            left=will in _LEFT and not wanted,
+            left=will in _LEFT,
             given_up=intent.start_failed(facts, clock=clock, failures=self._failures),
             volumes=tuple(sorted(set(volumes))),
             missing=tuple(missing),
