@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab import kernel
@@ -67,13 +67,16 @@ def lab_dir() -> Path:
     return Path(os.environ.get("TIDEGATE_LAB_DIR", "/var/tmp/tidegate-lab"))
 
 
+def _mounts() -> Iterator[tuple[Path, str, list[str]]]:
+    """What is mounted: where, of which kind, with which options."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, target, kind, options, *_ = line.split()
+        yield Path(target), kind, options.split(",")
+
+
 def cgroup_top() -> Path | None:
     """The mounted cgroup2 tree, or None: hosts with the old layout have it in ``/sys/fs/cgroup/unified``."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, target, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(target)
-    return None
+    return next((target for target, kind, _ in _mounts() if kind == "cgroup2"), None)
 
 
 def old_groups() -> dict[str, Path]:
@@ -82,13 +85,11 @@ def old_groups() -> dict[str, Path]:
     Returns the mounted trees by the options that mount them. A tree of processors and something else is left alone.
     """
     found: dict[str, Path] = {}
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, target, kind, options, *_ = line.split()
-        words = set(options.split(","))
-        if kind == "cgroup" and "name=systemd" in words:
-            found["none,name=systemd"] = Path(target)
-        elif kind == "cgroup" and "cpu" in words and "cpuacct" not in words:
-            found["cpu"] = Path(target)
+    for target, kind, options in _mounts():
+        if kind == "cgroup" and "name=systemd" in options:
+            found["none,name=systemd"] = target
+        elif kind == "cgroup" and "cpu" in options and "cpuacct" not in options:
+            found["cpu"] = target
     return found if len(found) == 2 else {}
 
 
